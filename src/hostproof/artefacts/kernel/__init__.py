@@ -1,0 +1,1 @@
+"""Guest kernels: distribution packages, directories, single files, and what they say of themselves."""

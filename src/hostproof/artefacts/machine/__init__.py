@@ -1,0 +1,1 @@
+"""VM definitions of every kind, read into one device model (`hostproof.artefacts.machine.model`)."""

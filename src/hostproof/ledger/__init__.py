@@ -1,0 +1,1 @@
+"""The room that joins: rows, closing rules, waivers, gate and comparison of ledgers."""

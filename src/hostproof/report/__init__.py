@@ -1,0 +1,1 @@
+"""Ledgers made readable: terminal, JSON, HTML, SARIF, JUnit."""
