@@ -1,0 +1,22 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The directory of real artefacts that stands beside the checkout; it is not part of the project.
+
+    Some of its files are under GPL, AGPL or LGPL: tests may read them there, nothing of them enters the tree.
+    `HOSTPROOF_SHARED` names another place for it.
+    """
+    default = Path(__file__).resolve().parents[2] / "shared"
+    path = Path(os.environ.get("HOSTPROOF_SHARED", default))
+    if not path.is_dir():
+        pytest.skip(f"no real artefacts: {path} is absent (set HOSTPROOF_SHARED)")
+    return path
