@@ -163,6 +163,7 @@ def _feature(bit: int, name: str, when_set: str, when_clear: str, symbol: str, *
 
 
 MSR = "msr-index.h MSR_AMD64_SNP_"
+MSR_ONLY_AMD = "msr-index.h, where bit {} of SEV_STATUS is only called reserved"
 SEV_FEATURES = (
     _feature(0, "SNPActive", "SNP is on for this virtual CPU.", "This is an SEV-ES virtual CPU.", MSR + "ENABLED_BIT"),
     _feature(
@@ -241,11 +242,25 @@ SEV_FEATURES = (
         MSR + "VMGEXIT_PARAM_BIT",
     ),
     _feature(
+        11,
+        "PmcVirtualization",
+        "Performance counters of the guest are swapped by hardware.",
+        "Performance counters are not swapped by hardware.",
+        MSR_ONLY_AMD.format(13),
+    ),
+    _feature(
         12,
         "IbsVirtualization",
         "The guest has instruction-based sampling of its own.",
         "The guest has no instruction-based sampling of its own.",
         MSR + "IBS_VIRT_BIT",
+    ),
+    _feature(
+        13,
+        "GuestInterceptCtl",
+        "The guest decides over some intercepts.",
+        "The host decides over all intercepts.",
+        MSR_ONLY_AMD.format(15),
     ),
     _feature(
         14,
@@ -278,7 +293,6 @@ SEV_FEATURES = (
         MSR + "IBPB_ON_ENTRY_BIT",
     ),
 )
-"""Bits 11 and 13 have names in drafts (PmcVirtualization, GuestInterceptControl) but none in Linux: they count as reserved."""
 
 
 def decode_sev_features(value: int) -> Policy:

@@ -17,9 +17,9 @@ The bits of ATTRIBUTES:
 | 62 | TPA | the TD is a TDX Connect provisioning agent |
 | 63 | PERFMON | the TD uses performance counters |
 
-Sources: Linux `arch/x86/include/asm/shared/tdx.h` `TDX_ATTR_*_BIT` and
-`arch/x86/coco/tdx/debug.c` (commit 1260ed777985); Intel 348551 "TDX Module ABI", ATTRIBUTES. XFAM has the layout of XCR0 and IA32_XSS
-(Intel SDM volume 1, chapter 13; Linux `arch/x86/include/asm/fpu/types.h` `enum xfeature`); x87 and SSE must be set.
+Sources: Linux `arch/x86/include/asm/shared/tdx.h` `TDX_ATTR_*_BIT` and `arch/x86/coco/tdx/debug.c` (commit
+1260ed777985); Intel 348551 "TDX Module ABI", ATTRIBUTES. XFAM has the layout of XCR0 and IA32_XSS (Intel SDM volume 1,
+chapter 13; Linux `arch/x86/include/asm/fpu/types.h` `enum xfeature`); x87 and SSE must be set.
 """
 
 from __future__ import annotations
