@@ -94,6 +94,8 @@ class Technology(Sourced, frozen=True, kw_only=True):
     versions: list[str] = field(default_factory=list)
     """Names of `platform.*` facts that are versions of this security manager."""
     features: dict[str, FeatureClaim] = field(default_factory=dict)
+    guest_support: list[Rule] = field(default_factory=list)
+    """What a guest kernel must have to be such a guest at all; `reason` says what it lacks where `when` does not hold."""
 
 
 class Option(Sourced, frozen=True, kw_only=True):

@@ -1,0 +1,5 @@
+"""`python -m hostproof`."""
+
+from hostproof.cli.main import script
+
+script()

@@ -1,0 +1,46 @@
+"""`hostproof kernel-facts KERNEL`: what is read of a kernel, as a small file that needs no kernel binary."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add", "run"]
+
+EPILOG = """\
+example:
+  hostproof kernel-facts linux-image-6.1.0-55-cloud-amd64-unsigned_6.1.192-1_amd64.deb --output facts.json
+  hostproof assess vm.xml --kernel facts.json
+"""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "kernel-facts",
+        help="read a kernel package once; `assess --kernel` takes the result",
+        description="Read a guest kernel (package, directory or files) and write its facts as JSON: version, "
+        "configuration, built-in list, and every module's aliases, dependencies and code size.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kernel", metavar="KERNEL", nargs="+", help="package, directory, image or configuration")
+    parser.add_argument("--config", metavar="FILE", help="the configuration, where the image comes without it")
+    parser.add_argument("--modules", metavar="DIR", help="the modules directory, where it stands elsewhere")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the facts."""
+    from hostproof.artefacts.kernel import facts, read
+    from hostproof.cli import files, progress
+
+    config = Path(args.config) if args.config else None
+    modules = Path(args.modules) if args.modules else None
+    with progress.shown() as report:
+        value = read.read_kernel(Path(args.kernel[0]), config=config, modules=modules, progress=report)
+        for name in args.kernel[1:]:
+            value = read.merge(value, read.read_kernel(Path(name), progress=report))
+    files.write_output(facts.encode(value).decode(), args.output)
+    return 0

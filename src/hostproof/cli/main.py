@@ -1,0 +1,85 @@
+"""hostproof on the command line: one module per verb, one exit point.
+
+Exit status: 0 no open row above the gate; 1 open rows above the gate; 2 usage; 3 an input could not be read, or a
+reader saw nothing where there must be something; 4 the ledger differs from the baseline (`--baseline --strict`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from hostproof import __version__
+from hostproof.cli import assess, compare, diff, explain, kernel_facts
+from hostproof.errors import HostproofError
+
+__all__ = ["build_parser", "main", "script"]
+
+VERBS = (assess, kernel_facts, diff, compare, explain)
+
+EPILOG = """\
+first steps:
+  hostproof assess examples/snp/vm.args --kernel examples/facts/debian-12-cloud-6.1.192.json
+  hostproof explain C22
+
+exit status: 0 no open row above the gate, 1 open rows above the gate, 2 usage,
+3 an input could not be read, 4 the ledger differs from the baseline (--baseline --strict)
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="hostproof",
+        description="The executable threat model for confidential VMs: what can the untrusted host feed this guest, "
+        "what stops each input, and what is the evidence?",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hostproof {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status. Errors are written for people, to standard error."""
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse ends the process itself after --help and after a usage error
+        return stop.code if isinstance(stop.code, int) else 2
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except HostproofError as error:
+        print(f"hostproof: {printable(error.diagnosis())}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("hostproof: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("HOSTPROOF_TRACEBACK"):
+            raise
+        print(
+            f"hostproof: a defect of hostproof, not of your input: {type(error).__name__}: {printable(str(error))}\n"
+            "  try: the same with HOSTPROOF_TRACEBACK=1 in the environment, and report what it prints",
+            file=sys.stderr,
+        )
+        return 3
+    return status
+
+
+def printable(text: str) -> str:
+    """`text` with control characters shown as escapes: inputs may not write to the terminal through an error."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def script() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""The subject of an assessment, from the words of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+from pathlib import Path
+
+from hostproof.artefacts import cmdline
+from hostproof.artefacts.kernel import read as kernel_reader
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.machine import read as machine_reader
+from hostproof.artefacts.machine.model import Machine
+from hostproof.attestation import verifier
+from hostproof.cli import files
+from hostproof.cli.progress import Report
+from hostproof.errors import InputError, UsageError
+from hostproof.knowledge.load import Catalogue, catalogue, use_from_toml
+from hostproof.knowledge.predicate import Value
+from hostproof.knowledge.records import Technology, Use
+from hostproof.ledger import waivers
+from hostproof.ledger.assess import Subject
+from hostproof.ledger.model import InputFile
+from hostproof.place import Place
+
+__all__ = ["facts_stated", "from_arguments", "options_chosen", "read_use"]
+
+STATABLE = ("feature.", "platform.", "definition.", "architecture", "config.", "cmdline.", "module.", "verifier.")
+
+
+class _Inputs:
+    """Inputs as they are read, with their digests for the ledger."""
+
+    def __init__(self) -> None:
+        self.seen: list[InputFile] = []
+
+    def read(self, role: str, name: str, kind: str = "") -> bytes:
+        data = files.read_bytes(name, f"the {role}")
+        self.seen.append(InputFile(role, name, kind, files.sha256(data)))
+        return data
+
+
+def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
+    """The subject that the arguments of `assess` name. Raises InputError and UsageError."""
+    known, inputs = catalogue(), _Inputs()
+    machine = _machine(args, inputs)
+    kernel = _kernel(args, inputs, report)
+    technology, asked, notes = _technology(known, args.technology, machine)
+    use, use_place, use_note = _use(known, args.use, machine, technology, inputs)
+    return Subject(
+        name=(machine.name if machine and machine.name else args.vm or technology.name),
+        technology=technology,
+        use=use,
+        today=_date(args.at),
+        asked=asked,
+        machine=machine,
+        kernel=kernel,
+        command_line=_command_line(args.cmdline, machine, inputs),
+        verifier=verifier.read(inputs.read("verifier", args.verifier), args.verifier) if args.verifier else None,
+        waivers=waivers.read(inputs.read("waivers", args.waivers), args.waivers) if args.waivers else None,
+        chosen=options_chosen(known, args.option),
+        stated=facts_stated(known, args.fact),
+        use_place=use_place,
+        inputs=tuple(inputs.seen),
+        notes=(*notes, *use_note),
+    )
+
+
+def _machine(args: argparse.Namespace, inputs: _Inputs) -> Machine | None:
+    if args.vm is None:
+        if args.technology is None:
+            raise UsageError("nothing to assess", hint="name a VM definition, or a technology with --technology")
+        return None
+    data = inputs.read("definition", args.vm)
+    companions = {name: inputs.read("companion", name) for name in args.companion}
+    machines = machine_reader.read(data, args.vm, companions=companions)
+    machine = _choose(machines, args.technology, args.vm)
+    inputs.seen[0] = InputFile("definition", args.vm, machine.format, files.sha256(data))
+    return machine
+
+
+def _choose(machines: tuple[Machine, ...], technology: str | None, name: str) -> Machine:
+    """The one machine of a file that describes several (one per isolation type), by technology."""
+    if len(machines) == 1:
+        return machines[0]
+    by_technology = {
+        machine.confidential.technology if machine.confidential else "kvm": machine for machine in machines
+    }
+    if technology in by_technology:
+        return by_technology[technology]
+    raise UsageError(
+        f"{name} describes {len(machines)} VMs", hint="choose one: --technology " + " or ".join(by_technology)
+    )
+
+
+def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) -> KernelFacts | None:
+    config = Path(args.config) if args.config else None
+    modules = Path(args.modules) if args.modules else None
+    if not args.kernel and (config or modules):
+        args.kernel = [args.config or args.modules]
+        config = None if args.config else config
+    facts: KernelFacts | None = None
+    for name in args.kernel:
+        more = kernel_reader.read_kernel(Path(name), config=config, modules=modules, progress=report)
+        facts = more if facts is None else kernel_reader.merge(facts, more)
+        inputs.seen.append(InputFile("kernel", name, more.package or more.release, more.image_sha256))
+    return facts
+
+
+def _command_line(text: str | None, machine: Machine | None, inputs: _Inputs) -> cmdline.CommandLine | None:
+    """The command line that was given, else the one that the definition passes to the kernel it boots."""
+    if text is not None and text.startswith("@"):
+        name = text[1:]
+        data = inputs.read("command line", name)
+        return cmdline.parse(data.decode("latin-1").rstrip("\n\0"), Place(name))
+    if text is not None:
+        return cmdline.parse(text, Place("--cmdline"))
+    if machine is not None and machine.boot.kernel is not None:
+        return cmdline.parse(machine.boot.command_line or "", machine.boot.command_line_place or machine.place)
+    if machine is not None and machine.boot.command_line is not None:
+        return cmdline.parse(machine.boot.command_line, machine.boot.command_line_place or machine.place)
+    return None
+
+
+def _technology(
+    known: Catalogue, asked: str | None, machine: Machine | None
+) -> tuple[Technology, bool, tuple[str, ...]]:
+    """The technology to assess: as asked, else as defined, else plain KVM."""
+    if asked is not None:
+        if asked not in known.technologies:
+            raise UsageError(f"no technology {asked!r}", hint="one of " + ", ".join(known.technologies))
+        return known.technologies[asked], True, ()
+    defined = machine.confidential.technology if machine and machine.confidential else "kvm"
+    if defined not in known.technologies:
+        raise InputError(
+            f"the definition asks for {defined!r}, which the catalogue does not know",
+            place=machine.confidential.place if machine and machine.confidential else None,
+            hint="assess it as another one: --technology " + "|".join(known.technologies),
+        )
+    return known.technologies[defined], False, ()
+
+
+def read_use(known: Catalogue, name: str) -> tuple[Use, Place | None]:
+    """The use of this id, or the one that the TOML file `name` describes."""
+    if name in known.uses:
+        return known.uses[name], None
+    if not name.endswith(".toml") and not Path(name).exists():
+        raise UsageError(f"no use {name!r}", hint="one of " + ", ".join(known.uses) + ", or a TOML file")
+    return use_from_toml(files.read_bytes(name, "the use"), name), Place(name)
+
+
+def _use(
+    known: Catalogue, name: str | None, machine: Machine | None, technology: Technology, inputs: _Inputs
+) -> tuple[Use, Place | None, tuple[str, ...]]:
+    if name is not None:
+        use, place = read_use(known, name)
+        if place is not None:
+            inputs.read("use", name)
+        return use, place, ()
+    assumed, why = _assumed_use(machine, technology)
+    note = f"no --use was given: assumed {assumed}, because {why}"
+    return known.uses[assumed], None, (note,)
+
+
+def _assumed_use(machine: Machine | None, technology: Technology) -> tuple[str, str]:
+    if technology.id.startswith("pkvm"):
+        return "client-no-network", "pKVM guests live on portable client devices"
+    if machine is not None and machine.format in ("kata-toml", "k8s-pod", "peerpods-yaml"):
+        return "confidential-container", "the definition is one of a container runtime"
+    if machine is not None and machine.vmm == "openvmm":
+        return "paravisor-guest", "the manifest loads a paravisor"
+    return "third-party-server", "the technology is one of servers"
+
+
+def facts_stated(known: Catalogue, words: list[str]) -> dict[str, Value]:
+    """`NAME=VALUE` words as facts; `yes`, `no`, `true` and `false` are Boolean. Raises UsageError."""
+    stated: dict[str, Value] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.startswith(STATABLE) or not re.fullmatch(r"[A-Za-z0-9_.]+", name):
+            raise UsageError(f"not a fact: {word!r}", hint="NAME=VALUE, for example feature.secure_avic=yes")
+        space, _, rest = name.partition(".")
+        if space == "feature" and rest not in known.features:
+            raise UsageError(f"no feature {rest!r}", hint="one of " + ", ".join(known.features))
+        boolean = {"yes": True, "true": True, "no": False, "false": False}
+        if space == "feature" and known.features[rest].kind == "bool" and value not in boolean:
+            raise UsageError(f"{name} is yes or no, not {value!r}")
+        stated[name] = value if space in ("config", "cmdline", "module") else boolean.get(value, value)
+    return stated
+
+
+def options_chosen(known: Catalogue, words: list[str]) -> dict[str, str]:
+    """`ID=POSITION` words as positions on disputed questions. Raises UsageError naming what there is."""
+    chosen: dict[str, str] = {}
+    by_fact_name = {option.replace("-", "_"): option for option in known.options}
+    for word in words:
+        name, _, value = word.partition("=")
+        option = known.options.get(by_fact_name.get(name.replace("-", "_"), ""))
+        if option is None:
+            raise UsageError(f"no disputed question {name!r}", hint="one of " + ", ".join(known.options))
+        if value not in option.positions:
+            raise UsageError(f"{option.id} is not {value!r}", hint="one of " + ", ".join(option.positions))
+        chosen[option.id] = value
+    return chosen
+
+
+def _date(text: str | None) -> datetime.date:
+    if text is None:
+        return datetime.datetime.now(tz=datetime.UTC).date()
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"not a date: {text!r}", hint="YYYY-MM-DD") from None

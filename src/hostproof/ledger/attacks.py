@@ -1,0 +1,48 @@
+"""The published attacks, judged against one VM: which work here, which are fixed, which do not reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostproof.knowledge.load import Catalogue
+from hostproof.knowledge.predicate import Facts, parse
+from hostproof.knowledge.records import Attack
+from hostproof.ledger.decide import missing_facts
+from hostproof.ledger.model import AttackFinding, MissingFact
+
+__all__ = ["findings"]
+
+
+def findings(catalogue: Catalogue, facts: Facts) -> Iterator[AttackFinding]:
+    """Every attack of the catalogue, in its order."""
+    for attack in catalogue.attacks.values():
+        state, reason, missing = _judge(attack, facts)
+        yield AttackFinding(
+            id=attack.id,
+            name=attack.name,
+            venue=attack.venue,
+            state=state,
+            reason=reason,
+            breaks=list(attack.breaks),
+            channels=list(attack.channels),
+            references=list(attack.references),
+            missing=missing,
+            sources=list(attack.sources),
+            checked=attack.checked,
+        )
+
+
+def _judge(attack: Attack, facts: Facts) -> tuple[str, str, list[MissingFact]]:
+    affected, fixed = parse(attack.affected)(facts), parse(attack.fixed)(facts)
+    if affected.value is False:
+        return "not-affected", f"{attack.affected} does not hold here", []
+    if attack.breaks == ["AV"]:
+        return "out-of-scope", "it only denies service, which is never in scope", []
+    if attack.physical and facts.fact("option.physical_interposer").value == "out":
+        return "out-of-scope", "a physical interposer is out of scope in this threat model", []
+    if fixed.value:
+        return "fixed", attack.fixed_by or f"{attack.fixed} holds here", []
+    missing = (*affected.missing, *(fixed.missing if fixed.value is None else ()))
+    if affected.value is None or fixed.value is None:
+        return "unknown", "it depends on " + ", ".join(sorted({fact.name for fact in missing})), missing_facts(missing)
+    return "works", attack.fixed_by or "no fix is known", []

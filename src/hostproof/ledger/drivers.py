@@ -1,0 +1,94 @@
+"""The drivers of a guest, in the three sets that must never be mixed: configured, presentable, absent.
+
+The set that a host may *present* follows from the buses that this technology lets it present; the set that is
+*configured* follows from the devices of the definition. Both are closed over module dependencies for the headline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+
+from hostproof.artefacts.kernel import match
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.machine.model import Machine
+from hostproof.knowledge.records import BuiltinDriver
+from hostproof.ledger.instances import DriverView
+from hostproof.ledger.model import DriverCount, Headline
+
+__all__ = ["count", "drivers_line", "mebibytes", "total", "view", "with_line"]
+
+
+def view(
+    kernel: KernelFacts | None,
+    machine: Machine | None,
+    buses: Sequence[str],
+    known_builtin: Mapping[str, BuiltinDriver],
+) -> DriverView:
+    """The driver sets of `kernel` under `machine`, where the host may present devices of `buses`."""
+    if kernel is None or kernel.modules is None:
+        return DriverView(builtin=_builtin(kernel, known_builtin))
+    aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
+    configured = match.configured(kernel, aliases) if machine is not None and not machine.opaque else None
+    presentable = match.presentable(kernel, buses)
+    behind = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER])
+    direct = dict.fromkeys([*(configured.direct if configured else ()), *presentable.direct, *behind.direct])
+    builtin = _builtin(kernel, known_builtin)
+    return DriverView(
+        configured=configured,
+        presentable=presentable,
+        behind_controller=behind,
+        total_modules=len(kernel.modules),
+        total_text=sum(module.text_bytes for module in kernel.modules),
+        text=match.driver_texts(kernel, direct),
+        builtin=builtin,
+        builtin_configured=frozenset(match.matching(builtin, aliases)),
+    )
+
+
+def _builtin(kernel: KernelFacts | None, known: Mapping[str, BuiltinDriver]) -> dict[str, tuple[str, ...]]:
+    """Built-in drivers with match keys: from `modules.builtin.modinfo`, else from the catalogue."""
+    if kernel is None or kernel.builtin is None:
+        return {}
+    aliases = dict(kernel.builtin_aliases)
+    for name in kernel.builtin:
+        if name not in aliases and name in known:
+            aliases[name] = tuple(known[name].aliases)
+    return {name: aliases[name] for name in sorted(aliases) if aliases[name]}
+
+
+def count(drivers: match.DriverSet | None) -> DriverCount | None:
+    """The closed set as the headline counts it."""
+    return None if drivers is None else DriverCount(len(drivers.closure), drivers.text_bytes)
+
+
+def drivers_line(headline: Headline) -> str:
+    """`configured: 13 drivers, 0.28 MiB; presentable: 1,167 drivers, 35.9 MiB`, or what is missing for it."""
+    parts = []
+    for name, drivers in (("configured", headline.configured), ("presentable", headline.presentable)):
+        if drivers is None:
+            parts.append(f"{name}: unknown")
+        else:
+            parts.append(f"{name}: {drivers.modules:,} {_plural(drivers.modules)}, {mebibytes(drivers.text_bytes)}")
+    return "; ".join(parts)
+
+
+def _plural(number: int) -> str:
+    return "driver" if number == 1 else "drivers"
+
+
+def mebibytes(size: int) -> str:
+    """`35.9 MiB`, `2.35 MiB`, `0.28 MiB`: three significant digits, two below ten."""
+    value = size / (1 << 20)
+    return f"{value:.1f} MiB" if value >= 10 else f"{value:.2f} MiB"
+
+
+def total(view: DriverView) -> DriverCount | None:
+    """All loadable modules of the kernel."""
+    return None if view.presentable is None else DriverCount(view.total_modules, view.total_text)
+
+
+def with_line(headline: Headline) -> Headline:
+    """The headline with its second line written."""
+    return structs.replace(headline, drivers=drivers_line(headline))

@@ -1,0 +1,96 @@
+"""The first lines of a report: is it a confidential VM at all, is it a debug one, and what must not be missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from hostproof.artefacts.machine.model import Machine
+from hostproof.artefacts.policy import Policy, format_line
+from hostproof.knowledge.predicate import Facts, parse
+from hostproof.knowledge.records import Technology
+from hostproof.knowledge.terms import Objective
+from hostproof.knowledge.threat_model import Judgement, ThreatModel
+from hostproof.place import Place
+
+__all__ = ["Declaration", "confidential_line", "warnings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What the inputs say of confidentiality: the definition, the technology that a person asked for, the policy."""
+
+    machine: Machine | None
+    technology: Technology
+    asked: bool
+    """Whether the technology was given with `--technology` rather than read from the definition."""
+    policy: Policy | None
+
+
+def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts) -> str:
+    """The first line of every report."""
+    parts = [_kind(declaration)]
+    if declaration.policy is not None:
+        parts.append(format_line(declaration.policy))
+    elif declaration.technology.id != "kvm":
+        debug = facts.fact("feature.debug_allowed").value
+        parts.append({True: "debug ALLOWED", False: "debug not allowed"}.get(bool(debug), "") if debug is not None
+                     else "debug: unknown, no launch policy was read")  # fmt: skip
+    o1 = model.objectives.get(Objective.O1)
+    if o1 is not None and o1.holds is False:
+        parts.append(f"does NOT meet objective O1: {o1.reason}")
+    return "; ".join(part for part in parts if part)
+
+
+def _kind(declaration: Declaration) -> str:
+    machine, technology = declaration.machine, declaration.technology
+    if machine is None:
+        return f"{technology.name}, as stated: no definition was read"
+    defined = machine.confidential
+    if defined is not None:
+        if defined.technology != technology.id:
+            return f"assessed as {technology.name}, but the definition asks for {defined.technology}"
+        return f"{technology.name} guest"
+    if machine.opaque and technology.id != "kvm":
+        return f"{technology.name} guest, as the template asks; the provider's VMM cannot be seen"
+    if machine.declared:
+        words = ", ".join(f"{words} ({_short(place)})" for words, place in machine.declared)
+        claim = f"declared confidential ({words}), defined plain"
+    else:
+        claim = "NOT a confidential VM: the definition asks for no confidential technology"
+    return f"{claim}; assessed as {technology.name}" if declaration.asked else claim
+
+
+def _short(place: Place) -> str:
+    return f"line {place.line}" if place.line is not None else str(place)
+
+
+def warnings(declaration: Declaration, facts: Facts) -> Iterator[str]:
+    """What must not be missed, most important first."""
+    yield from _cannot_be_such_a_guest(declaration.technology, facts)
+    policy = declaration.policy
+    if policy is not None:
+        if policy.debug_allowed:
+            yield "the launch policy allows debugging: the host may read and write this guest's memory"
+        yield from (f"launch policy: {problem}" for problem in policy.problems)
+    machine = declaration.machine
+    if machine is not None and machine.confidential is not None and machine.confidential.policy_origin:
+        origin = machine.confidential.policy_origin
+        if origin != "definition":
+            yield f"the definition gives no launch policy; the default is {origin}"
+    if machine is not None and machine.unread:
+        yield f"{len(machine.unread)} options of the definition were not understood; each is an unknown row"
+
+
+def _cannot_be_such_a_guest(technology: Technology, facts: Facts) -> Iterable[str]:
+    """Before anything else: a kernel that lacks the code cannot be such a guest."""
+    for rule in technology.guest_support:
+        if parse(rule.when)(facts).value is False:
+            yield f"this kernel cannot be a guest of {technology.name}: {rule.reason}"
+
+
+def objective_line(judgement: Judgement) -> str:
+    """`met`, `not met: ...` or `unknown: ...`."""
+    if judgement.holds is None:
+        return f"unknown: {judgement.reason}"
+    return "met" if judgement.holds else f"not met: {judgement.reason}"

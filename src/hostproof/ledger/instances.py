@@ -1,0 +1,201 @@
+"""Instances: every occurrence of a channel in this VM, with the three facts about each.
+
+*Configured*: the definition presents its device. *Presentable*: the definition does not, but the host may, and this
+guest binds code to it. *Absent*: this guest has no code for it. The three are never mixed; the definition is written
+by the adversary and proves nothing about what the guest will be fed.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hostproof.artefacts.kernel.match import DriverSet
+from hostproof.artefacts.machine.model import Device, HostInput, Machine, Unread
+from hostproof.knowledge.load import Catalogue
+from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
+from hostproof.knowledge.records import Channel, Instance
+from hostproof.knowledge.terms import Checked, Presence, Threat
+from hostproof.place import Place
+
+__all__ = ["DriverView", "Occurrence", "catalogued", "drivers", "host_inputs", "unread"]
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One instance of a channel, before it is decided.
+
+    `consumed` is False where this guest has no code that reads it (the row is then `refused`, by `refusal`), None
+    where that depends on facts that were not given. `driver` names the driver if it is one.
+    """
+
+    channel: Channel
+    id: str
+    name: str
+    threats: tuple[Threat, ...]
+    primitives: tuple[str, ...]
+    presence: Presence
+    consumed: bool | None = True
+    refusal: str = ""
+    facts: tuple[Fact, ...] = ()
+    missing: tuple[Fact, ...] = ()
+    place: Place | None = None
+    record: Instance | None = None
+    driver: str | None = None
+    text_bytes: int | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriverView:
+    """The drivers of this guest: those that the definition's devices bind, those that a host may make it bind, and
+    drivers that are built in (their code size is not known from a package alone)."""
+
+    configured: DriverSet | None = None
+    presentable: DriverSet | None = None
+    behind_controller: DriverSet | None = None
+    total_modules: int = 0
+    total_text: int = 0
+    text: dict[str, int] = field(default_factory=dict)
+    """Executable bytes of each direct driver with everything it depends on."""
+    builtin: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Built-in drivers with known match keys."""
+    builtin_configured: frozenset[str] = frozenset()
+
+
+def catalogued(catalogue: Catalogue, channel: Channel, facts: Facts, machine: Machine | None) -> Iterator[Occurrence]:
+    """The catalogue's instances of a channel in this VM."""
+    for record in catalogue.instances_of(channel.id):
+        consumed = parse(record.consumed)(facts) if record.checked is not Checked.UNCHECKED else Truth(True)
+        present, device = _presence(record, consumed, machine)
+        yield Occurrence(
+            channel=channel,
+            id=record.id,
+            name=record.name,
+            threats=tuple(record.threats or channel.threats),
+            primitives=tuple(record.primitives or channel.primitives),
+            presence=present,
+            consumed=consumed.value,
+            refusal=record.refusal,
+            facts=consumed.because,
+            missing=consumed.missing,
+            place=device.place if device else None,
+            record=record,
+            sources=tuple(record.sources),
+        )
+
+
+def _presence(record: Instance, consumed: Truth, machine: Machine | None) -> tuple[Presence, Device | None]:
+    """The three facts, for an instance that has device models or that the platform always has."""
+    if consumed.value is False:
+        return Presence.ABSENT, None
+    device = _device(record.devices, machine)
+    if device is not None or (not record.devices and consumed.value):
+        return Presence.CONFIGURED, device
+    if consumed.value is None:
+        return Presence.UNKNOWN, None
+    return Presence.PRESENTABLE, None
+
+
+def _device(patterns: Sequence[str], machine: Machine | None) -> Device | None:
+    """The first device of the definition whose model one of the patterns matches."""
+    if machine is None:
+        return None
+    for device in machine.devices:
+        if any(fnmatch.fnmatchcase(device.model, pattern) for pattern in patterns):
+            return device
+    return None
+
+
+def drivers(channel: Channel, view: DriverView, machine: Machine | None) -> Iterator[Occurrence]:
+    """The drivers whose match keys belong to this channel, configured ones first, then by name."""
+    if not channel.driver_buses:
+        return
+    configured = _matches(channel, view.configured)
+    presentable = _matches(channel, view.presentable) | _matches(channel, view.behind_controller)
+    for name in sorted(configured | presentable.keys()):
+        keys = configured.get(name) or presentable[name]
+        is_configured = name in configured
+        yield _driver(channel, name, is_configured, keys, view.text.get(name), machine)
+    for name, aliases in sorted(view.builtin.items()):
+        keys = tuple((alias, "") for alias in aliases if _bus(alias) in channel.driver_buses)
+        if keys and name not in configured and name not in presentable:
+            yield _driver(channel, name, name in view.builtin_configured, keys, None, machine)
+
+
+def _matches(channel: Channel, drivers: DriverSet | None) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Direct drivers with a match key on one of the channel's buses: name -> (module alias, device alias) pairs."""
+    if drivers is None:
+        return {}
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for name, keys in drivers.keys.items():
+        mine = tuple(pair for pair in keys if _bus(pair[0]) in channel.driver_buses)
+        if mine:
+            found[name] = mine
+    return found
+
+
+def _bus(alias: str) -> str:
+    """The bus of a module alias: `acpi` for `acpi*:PNP0501:*`, `pci` for `pci:v00008086d*`."""
+    return alias.split(":", 1)[0].rstrip("*")
+
+
+def _driver(
+    channel: Channel,
+    name: str,
+    is_configured: bool,
+    keys: tuple[tuple[str, str], ...],
+    text_bytes: int | None,
+    machine: Machine | None,
+) -> Occurrence:
+    alias, device_alias = keys[0]
+    device = None
+    if is_configured and machine is not None:
+        device = next((device for device in machine.devices if device_alias and device_alias in device.aliases), None)
+    fact = Fact(f"module.{name}", f"binds {alias}" + (f" ({device_alias})" if device_alias else ""))
+    return Occurrence(
+        channel=channel,
+        id=name,
+        name=f"driver {name}",
+        threats=tuple(channel.threats),
+        primitives=tuple(channel.primitives),
+        presence=Presence.CONFIGURED if is_configured else Presence.PRESENTABLE,
+        facts=(fact,),
+        place=device.place if device else None,
+        driver=name,
+        text_bytes=text_bytes,
+        sources=tuple(channel.sources),
+    )
+
+
+def host_inputs(catalogue: Catalogue, inputs: Iterable[HostInput]) -> Iterator[Occurrence]:
+    """Further launch inputs of the definition: annotations, SMBIOS strings, fw_cfg items."""
+    for item in inputs:
+        channel = catalogue.channels.get(item.channel)
+        if channel is None:
+            continue
+        value = f"{item.name}={item.value}" if item.value else item.name
+        yield Occurrence(
+            channel=channel,
+            id=identifier(item.name),
+            name=item.meaning,
+            threats=(Threat.T1,) if Threat.T1 in channel.threats else (channel.threats[0],),
+            primitives=tuple(channel.primitives),
+            presence=Presence.CONFIGURED,
+            facts=(Fact("definition.input", value, item.place),),
+            place=item.place,
+            sources=tuple(channel.sources),
+        )
+
+
+def unread(items: Iterable[Unread]) -> Iterator[tuple[str, Unread]]:
+    """Options that the reader did not understand, with a row identifier for each."""
+    for item in items:
+        yield identifier(item.option), item
+
+
+def identifier(text: str) -> str:
+    """A stable row identifier made of a free name: letters, digits, dot, dash and underscore, at most 60 characters."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in text)
+    return kept.strip("-.")[:60] or "unnamed"
