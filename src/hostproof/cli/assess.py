@@ -65,7 +65,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     policy.add_argument("--gate", choices=GATES, default="any",
                         help="which open rows give exit status 1: any, those of configured inputs, none")  # fmt: skip
     policy.add_argument("--baseline", metavar="LEDGER", help="compare with this ledger (JSON)")
-    policy.add_argument("--strict", action="store_true", help="exit status 4 where the ledger differs from the baseline")
+    policy.add_argument(
+        "--strict", action="store_true", help="exit status 4 where the ledger differs from the baseline"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--format", choices=FORMATS, default="terminal")
     output.add_argument("--output", metavar="FILE", help="write there instead of to standard output")

@@ -69,7 +69,9 @@ def write_output(data: str | bytes, output: str | None) -> None:
                 Path(temporary).unlink()
             raise
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}", hint="name a file in a directory that exists") from None
+        raise UsageError(
+            f"cannot write {output}: {error.strerror}", hint="name a file in a directory that exists"
+        ) from None
 
 
 def sha256(data: bytes) -> str:

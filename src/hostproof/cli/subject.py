@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import re
 from pathlib import Path
 
 from hostproof.artefacts import cmdline
@@ -15,18 +14,16 @@ from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation import verifier
 from hostproof.cli import files
 from hostproof.cli.progress import Report
+from hostproof.cli.stated import facts_stated, options_chosen, read_use, technology_named
 from hostproof.errors import InputError, UsageError
-from hostproof.knowledge.load import Catalogue, catalogue, use_from_toml
-from hostproof.knowledge.predicate import Value
+from hostproof.knowledge.load import Catalogue, catalogue
 from hostproof.knowledge.records import Technology, Use
 from hostproof.ledger import waivers
 from hostproof.ledger.assess import Subject
 from hostproof.ledger.model import InputFile
 from hostproof.place import Place
 
-__all__ = ["facts_stated", "from_arguments", "options_chosen", "read_use"]
-
-STATABLE = ("feature.", "platform.", "definition.", "architecture", "config.", "cmdline.", "module.", "verifier.")
+__all__ = ["from_arguments"]
 
 
 class _Inputs:
@@ -128,9 +125,7 @@ def _technology(
 ) -> tuple[Technology, bool, tuple[str, ...]]:
     """The technology to assess: as asked, else as defined, else plain KVM."""
     if asked is not None:
-        if asked not in known.technologies:
-            raise UsageError(f"no technology {asked!r}", hint="one of " + ", ".join(known.technologies))
-        return known.technologies[asked], True, ()
+        return technology_named(known, asked), True, ()
     defined = machine.confidential.technology if machine and machine.confidential else "kvm"
     if defined not in known.technologies:
         raise InputError(
@@ -139,15 +134,6 @@ def _technology(
             hint="assess it as another one: --technology " + "|".join(known.technologies),
         )
     return known.technologies[defined], False, ()
-
-
-def read_use(known: Catalogue, name: str) -> tuple[Use, Place | None]:
-    """The use of this id, or the one that the TOML file `name` describes."""
-    if name in known.uses:
-        return known.uses[name], None
-    if not name.endswith(".toml") and not Path(name).exists():
-        raise UsageError(f"no use {name!r}", hint="one of " + ", ".join(known.uses) + ", or a TOML file")
-    return use_from_toml(files.read_bytes(name, "the use"), name), Place(name)
 
 
 def _use(
@@ -171,38 +157,6 @@ def _assumed_use(machine: Machine | None, technology: Technology) -> tuple[str, 
     if machine is not None and machine.vmm == "openvmm":
         return "paravisor-guest", "the manifest loads a paravisor"
     return "third-party-server", "the technology is one of servers"
-
-
-def facts_stated(known: Catalogue, words: list[str]) -> dict[str, Value]:
-    """`NAME=VALUE` words as facts; `yes`, `no`, `true` and `false` are Boolean. Raises UsageError."""
-    stated: dict[str, Value] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name.startswith(STATABLE) or not re.fullmatch(r"[A-Za-z0-9_.]+", name):
-            raise UsageError(f"not a fact: {word!r}", hint="NAME=VALUE, for example feature.secure_avic=yes")
-        space, _, rest = name.partition(".")
-        if space == "feature" and rest not in known.features:
-            raise UsageError(f"no feature {rest!r}", hint="one of " + ", ".join(known.features))
-        boolean = {"yes": True, "true": True, "no": False, "false": False}
-        if space == "feature" and known.features[rest].kind == "bool" and value not in boolean:
-            raise UsageError(f"{name} is yes or no, not {value!r}")
-        stated[name] = value if space in ("config", "cmdline", "module") else boolean.get(value, value)
-    return stated
-
-
-def options_chosen(known: Catalogue, words: list[str]) -> dict[str, str]:
-    """`ID=POSITION` words as positions on disputed questions. Raises UsageError naming what there is."""
-    chosen: dict[str, str] = {}
-    by_fact_name = {option.replace("-", "_"): option for option in known.options}
-    for word in words:
-        name, _, value = word.partition("=")
-        option = known.options.get(by_fact_name.get(name.replace("-", "_"), ""))
-        if option is None:
-            raise UsageError(f"no disputed question {name!r}", hint="one of " + ", ".join(known.options))
-        if value not in option.positions:
-            raise UsageError(f"{option.id} is not {value!r}", hint="one of " + ", ".join(option.positions))
-        chosen[option.id] = value
-    return chosen
 
 
 def _date(text: str | None) -> datetime.date:

@@ -118,9 +118,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     )  # fmt: skip
 
 
-def _rows(
-    catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Rooms, view: DriverView
-) -> list[Row]:
+def _rows(catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Rooms, view: DriverView) -> list[Row]:
     """Every row, in the order of channel, instance and threat. Rows that others rest on are decided first."""
     occurrences = list(_occurrences(catalogue, subject, model, rooms, view))
     pinned: dict[str, Status] = {}

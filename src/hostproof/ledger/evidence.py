@@ -23,7 +23,17 @@ from hostproof.ledger.model import Evidence, FactSeen, PlaceSeen
 from hostproof.managers.verdicts import PrimitiveVerdict
 from hostproof.place import Place
 
-__all__ = ["COMMAND_LINE_ROW", "KERNEL_ROW", "PINNED_FIRST", "POLICY_ROW", "Finding", "Rooms", "fact_seen", "facts_seen", "place_seen"]
+__all__ = [
+    "COMMAND_LINE_ROW",
+    "KERNEL_ROW",
+    "PINNED_FIRST",
+    "POLICY_ROW",
+    "Finding",
+    "Rooms",
+    "fact_seen",
+    "facts_seen",
+    "place_seen",
+]
 
 KERNEL_ROW = "C02/kernel/T1"
 COMMAND_LINE_ROW = "C03/command-line/T1"
@@ -255,7 +265,8 @@ def _mitigation_fails(mitigation: Mitigation) -> str:
 
 def _rests_on(facts: Iterable[Fact]) -> list[str]:
     """What is found in a kernel rests on that kernel, what is found on a command line on that command line, and a
-    feature that the definition's launch policy switches on that policy."""
+    feature that the definition's launch policy switches on that policy.
+    """
     rows: dict[str, None] = {}
     for fact in facts:
         space = fact.name.split(".", 1)[0]

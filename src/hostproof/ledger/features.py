@@ -26,9 +26,7 @@ def resolve(
 ) -> dict[str, Fact]:
     """Every feature of the registry as a fact `feature.ID`; unknown ones say which option supplies them."""
     switched = _switched(technology, confidential)
-    return {
-        name: _resolve(feature, technology.features[name], switched, stated) for name, feature in registry.items()
-    }
+    return {name: _resolve(feature, technology.features[name], switched, stated) for name, feature in registry.items()}
 
 
 def launch_policy(technology: Technology, confidential: Confidential | None) -> Policy | None:
@@ -63,9 +61,7 @@ def _sev_features(confidential: Confidential) -> dict[str, bool]:
     return {}
 
 
-def _resolve(
-    feature: Feature, claim: FeatureClaim, switched: Mapping[str, Fact], stated: Mapping[str, Value]
-) -> Fact:
+def _resolve(feature: Feature, claim: FeatureClaim, switched: Mapping[str, Fact], stated: Mapping[str, Value]) -> Fact:
     name = f"feature.{feature.id}"
     if name in stated:
         return Fact(name, stated[name], Place("--fact"))

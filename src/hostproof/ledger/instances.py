@@ -50,7 +50,8 @@ class Occurrence:
 @dataclass(frozen=True, slots=True)
 class DriverView:
     """The drivers of this guest: those that the definition's devices bind, those that a host may make it bind, and
-    drivers that are built in (their code size is not known from a package alone)."""
+    drivers that are built in (their code size is not known from a package alone).
+    """
 
     configured: DriverSet | None = None
     presentable: DriverSet | None = None

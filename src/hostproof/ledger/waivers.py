@@ -68,11 +68,9 @@ def read(data: bytes, name: str) -> Waivers:
     return Waivers(tuple(file.waiver), place)
 
 
-def apply(
-    rows: Sequence[Row], waivers: Waivers, today: datetime.date
-) -> tuple[list[Row], list[WaiverReport]]:
+def apply(rows: Sequence[Row], waivers: Waivers, today: datetime.date) -> tuple[list[Row], list[WaiverReport]]:
     """The rows with open ones accepted where a waiver holds on `today`, and what became of each waiver."""
-    accepted = {index: 0 for index in range(len(waivers.items))}
+    accepted = dict.fromkeys(range(len(waivers.items)), 0)
     result = []
     for row in rows:
         index = _waiver_for(row, waivers, today)
@@ -111,8 +109,6 @@ def _accept(row: Row, waiver: Waiver) -> Row:
 
 
 def _report(waiver: Waiver, accepted: int, matched: bool, today: datetime.date) -> WaiverReport:
-    if waiver.expires < today:
-        state = "expired"
-    else:
-        state = "used" if accepted or matched else "orphan"
+    current = "used" if accepted or matched else "orphan"
+    state = "expired" if waiver.expires < today else current
     return WaiverReport(waiver.rows, waiver.reason, waiver.owner, waiver.expires.isoformat(), state, accepted)

@@ -1,0 +1,73 @@
+"""`hostproof explain`: one entry of the catalogue, or one row of a ledger, with its sources."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add", "run"]
+
+EPILOG = """\
+examples:
+  hostproof explain C22                                  a channel
+  hostproof explain heckler                              an attack (also by its number: attack:22)
+  hostproof explain restricted_injection                 a feature bit
+  hostproof explain C34/virtio_net/T3 --ledger ledger.json
+  hostproof explain uses                                 a list: uses, technologies, channels, features, mitigations, attacks
+"""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "explain",
+        help="one entry of the catalogue, or one row of a ledger, with its sources",
+        description="Explain a channel, attack, mitigation, feature, technology, primitive, use, option or source; or, "
+        "with --ledger, one row: its rule, its facts with their place, its evidence.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "entry", metavar="ENTRY", help="an id, a row id (CHANNEL/INSTANCE/THREAT), or the name of a list"
+    )
+    parser.add_argument("--ledger", metavar="FILE", help="the ledger (JSON) that holds the row")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the explanation."""
+    from hostproof.cli import files, show
+    from hostproof.errors import UsageError
+    from hostproof.knowledge.load import catalogue
+
+    if "/" in args.entry:
+        if not args.ledger:
+            raise UsageError(
+                f"{args.entry} is a row: rows live in ledgers",
+                hint="write one with `assess --format json --output ledger.json` and give --ledger ledger.json",
+            )
+        from hostproof.report import terminal
+
+        ledger = show.read_ledger(args.ledger)
+        rows = {row.id: row for row in ledger.rows}
+        if args.entry not in rows:
+            raise UsageError(f"{args.ledger} has no row {args.entry!r}", hint=_nearest(args.entry, list(rows)))
+        text = terminal.explain_row(ledger, rows[args.entry], width=show.width())
+    else:
+        from hostproof.knowledge import explain
+
+        known = catalogue()
+        found = explain.entry(known, args.entry, width=show.width())
+        if found is None:
+            names = explain.names(known)
+            raise UsageError(f"the catalogue has no entry {args.entry!r}", hint=_nearest(args.entry, names))
+        text = found
+    files.write_output(text, None)
+    return 0
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    """A hint with the entries that look most like the word."""
+    import difflib
+
+    near = difflib.get_close_matches(word, words, n=4, cutoff=0.5)
+    return "did you mean " + ", ".join(near) + "?" if near else "`hostproof explain channels` lists what there is"
