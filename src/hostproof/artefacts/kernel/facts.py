@@ -26,7 +26,9 @@ Hex256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, slots=True)
 class ConfigValue:
-    """The value of a Kconfig symbol: `y`, `m`, or a string or number as written without quotes; `line` from 1."""
+    """The value of a Kconfig symbol: `y`, `m`, `n` where a line says that it is not set, or a string or number as written
+    without quotes; `line` from 1.
+    """
 
     value: str
     line: int
@@ -37,8 +39,9 @@ class Module:
     """A loadable module.
 
     `name` is its canonical name (underscores), `path` its file below the modules directory, `text_bytes` the size of
-    its executable sections (SHF_EXECINSTR), `text_sha256` the digest of these sections in file order, `aliases` as
-    `.modinfo` holds them without the `alias=` prefix, `depends` canonical names of the modules it needs.
+    its executable sections (SHF_EXECINSTR) without `.init*` and `.exit*`, `text_sha256` the digest of these sections in
+    file order, `aliases` as `.modinfo` holds them without the `alias=` prefix, `depends` canonical names of the modules
+    it needs.
     """
 
     name: str

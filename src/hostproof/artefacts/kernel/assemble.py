@@ -1,0 +1,192 @@
+"""From the parts that were found to the facts of one kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import replace
+
+from hostproof.artefacts.archive.limits import Limits
+from hostproof.artefacts.kernel.config import Config, read_config
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.image import Image, embedded_config, read_image
+from hostproof.artefacts.kernel.package import Label
+from hostproof.artefacts.kernel.tree import Parts, Tree, preferred
+from hostproof.errors import InputError
+from hostproof.place import Place
+
+__all__ = ["from_config", "from_image", "from_tree", "merge"]
+
+_UPSTREAM = re.compile(r"\d+\.\d+(?:\.\d+)?(?:-rc\d+)?")
+
+
+def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
+    """The facts of the one kernel in `tree`; `kind` is the word for the input in messages.
+
+    Raises InputError where it holds none, or several.
+    """
+    parts = _only(tree, kind)
+    modules, notes = preferred(parts.modules)
+    notes = [*tree.notes, *notes]
+    if not parts.has_modules_directory:
+        notes.append(
+            f"{tree.source} holds no lib/modules: modules are unknown; give the package that holds them too "
+            "(Ubuntu: linux-modules-RELEASE, Fedora: kernel-modules-core)"
+        )
+    elif not modules:
+        notes.append(f"{tree.source} has a modules directory without a module")
+    if parts.config is None:
+        notes.append(f"{tree.source} holds no configuration: every config.* fact is unknown")
+    release = _release(parts, notes)
+    return KernelFacts(
+        release=release,
+        version=_version(release, parts.config, parts.image),
+        architecture=_architecture(parts, label),
+        source=tree.source,
+        package=label.package,
+        image_sha256=parts.image_sha256,
+        image_name=parts.image_name,
+        config_name=parts.config_name,
+        config=parts.config.symbols if parts.config else None,
+        builtin=parts.builtin,
+        builtin_aliases=parts.builtin_aliases,
+        modules=tuple(modules) if parts.has_modules_directory else None,
+        notes=tuple(notes),
+    )
+
+
+def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
+    """The facts of an image alone, with the configuration that it carries, if any. Raises InputError."""
+    image = read_image(data, name, limits)
+    text = embedded_config(data, name, limits)
+    config = read_config(text, f"{name}!IKCONFIG") if text else None
+    notes = [f"{name} is an image alone: its modules are unknown; give their directory or package too"]
+    if config is None:
+        notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or config.* facts are unknown")
+    if not image.release:
+        notes.append(f"{name} ({image.kind}) does not say its release")
+    return KernelFacts(
+        release=image.release,
+        version=_version(image.release, config, image),
+        architecture=image.architecture or (config.architecture if config else ""),
+        source=name,
+        image_sha256=hashlib.sha256(data).hexdigest(),
+        image_name=name.rpartition("/")[2],
+        config_name="IKCONFIG" if config else "",
+        config=config.symbols if config else None,
+        notes=tuple(notes),
+    )
+
+
+def from_config(data: bytes, name: str) -> KernelFacts:
+    """The facts of a configuration or fragment alone. Raises InputError."""
+    config = read_config(data, name)
+    notes = [*config.notes, f"{name} is a configuration alone: image and modules are unknown"]
+    if not config.version:
+        notes.append(f"{name} has no header: a symbol that it does not name counts as n, also if a default would set it")
+    return KernelFacts(
+        release="",
+        version=_version("", config, None),
+        architecture=config.architecture,
+        source=name,
+        config=config.symbols,
+        notes=tuple(notes),
+    )
+
+
+def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
+    """One kernel from two inputs; where both know something, `facts` holds. Modules of both are joined.
+
+    Raises InputError where they are of different releases or architectures.
+    """
+    for what in ("release", "architecture"):
+        one, other = getattr(facts, what), getattr(more, what)
+        if one and other and one != other:
+            raise InputError(
+                f"{what} {other}, but {facts.source} has {one}",
+                place=Place(more.source),
+                expected="parts of one kernel",
+                hint="give packages of the same build",
+            )
+    modules = None
+    if facts.modules is not None or more.modules is not None:
+        joined = {module.name: module for module in (*(more.modules or ()), *(facts.modules or ()))}
+        modules = tuple(sorted(joined.values(), key=lambda module: module.path))
+    config, image = (facts if facts.config is not None else more), (facts if facts.image_sha256 else more)
+    return replace(
+        facts,
+        release=facts.release or more.release,
+        version=facts.version or more.version,
+        architecture=facts.architecture or more.architecture,
+        source=" + ".join(dict.fromkeys((facts.source, more.source))),
+        package=" + ".join(dict.fromkeys(word for word in (facts.package, more.package) if word)),
+        image_sha256=image.image_sha256,
+        image_name=image.image_name,
+        config_name=config.config_name,
+        config=config.config,
+        builtin=facts.builtin if facts.builtin is not None else more.builtin,
+        builtin_aliases=facts.builtin_aliases or more.builtin_aliases,
+        modules=modules,
+        notes=tuple(dict.fromkeys((*facts.notes, *more.notes))),
+    )
+
+
+def _only(tree: Tree, kind: str) -> Parts:
+    """The parts of the one release in `tree`; a release with modules comes before ones without."""
+    parts = list(tree.finish().values())
+    full = [part for part in parts if part.modules] or [part for part in parts if part.has_modules_directory]
+    chosen = full or parts
+    if len(chosen) > 1:
+        releases = ", ".join(sorted(part.release for part in chosen)[:8])
+        raise InputError(
+            f"{len(chosen)} kernels in one {kind}: {releases}",
+            place=Place(tree.source),
+            expected="one",
+            hint="give lib/modules/RELEASE of the one that is meant, or its package",
+        )
+    if not chosen:
+        raise InputError(
+            f"no kernel in this {kind} of {tree.members} members",
+            place=Place(tree.source),
+            expected="boot/vmlinuz-RELEASE, boot/config-RELEASE or lib/modules/RELEASE",
+            hint="a meta package holds no kernel: give the package it depends on (linux-image-RELEASE, kernel-core, "
+            "and for modules linux-modules-RELEASE or kernel-modules-core)",
+        )
+    return chosen[0]
+
+
+def _release(parts: Parts, notes: list[str]) -> str:
+    """The release that modules and image were built for; the directory's name where they do not say."""
+    built = Counter(file.release for file in parts.modules.values() if file.release)
+    if len(built) > 1:
+        notes.append(f"modules of several releases: {', '.join(sorted(built)[:8])}")
+    release = built.most_common(1)[0][0] if built else parts.release
+    if parts.image and parts.image.release and parts.image.release != release:
+        notes.append(f"{parts.image_name} says release {parts.image.release}, modules and names say {release}")
+    return release
+
+
+def _architecture(parts: Parts, label: Label) -> str:
+    built = Counter(file.architecture for file in parts.modules.values())
+    if built:
+        return built.most_common(1)[0][0]
+    words = (parts.image and parts.image.architecture, parts.config and parts.config.architecture, label.architecture)
+    return next((word for word in words if word), "")
+
+
+def _version(release: str, config: Config | None, image: Image | None) -> str:
+    """The upstream version: Ubuntu's CONFIG_VERSION_SIGNATURE names it last, then the configuration's header, then
+    Debian's banner, then the release, which distributions may keep fixed over point releases.
+    """
+    if config is not None:
+        signature = config.symbols.get("VERSION_SIGNATURE")
+        words = signature.value.split() if signature else []
+        if words and _UPSTREAM.fullmatch(words[-1]):
+            return words[-1]
+        if found := _UPSTREAM.match(config.version):
+            return found[0]
+    if image is not None and image.version:
+        return image.version
+    found = _UPSTREAM.match(release)
+    return found[0] if found else ""

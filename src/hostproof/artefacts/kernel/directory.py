@@ -1,0 +1,87 @@
+"""Kernels in a directory: an unpacked package, a root file system, or `lib/modules/RELEASE` alone.
+
+Symbolic links are not followed, so that nothing outside of the directory is read; only regular files are opened.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hostproof.artefacts.kernel.tree import Tree
+from hostproof.errors import InputError
+from hostproof.place import Place
+
+__all__ = ["read_directory", "read_file"]
+
+Progress = Callable[[str, int, int], None]
+MAX_DEPTH = 24
+ROOTS = ("boot", "lib/modules", "usr/lib/modules")
+
+
+def read_directory(path: Path, tree: Tree, progress: Progress | None) -> None:
+    """Offers the kernel files below `path` to `tree`. Raises InputError."""
+    if (path / "modules.builtin").is_file() or (path / "modules.order").is_file() or (path / "kernel").is_dir():
+        release = path.resolve().name
+        starts = [(path, f"lib/modules/{release}")]
+        tree.directory(f"lib/modules/{release}")
+    else:
+        starts = [(path / root, root) for root in ROOTS if _is_directory(path, root)]
+    wanted = [found for start, name in starts for found in _walk(start, name, tree)]
+    for number, (file, name) in enumerate(wanted):
+        if progress is not None:
+            progress(f"reading {path}", number, len(wanted))
+        tree.add(name, read_file(file, tree.limits.member_bytes))
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file that is no symbolic link. Raises InputError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+                raise InputError(
+                    "not a regular file" if status.st_size <= limit else f"a file of {status.st_size} bytes",
+                    place=Place(str(path)),
+                    expected=f"a regular file of at most {limit >> 20} MiB",
+                )
+            return file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", place=Place(str(path))) from None
+
+
+def _is_directory(path: Path, root: str) -> bool:
+    """Whether `root` is a directory below `path` that is reached without a symbolic link."""
+    current = path
+    for part in root.split("/"):
+        current = current / part
+        if current.is_symlink() or not current.is_dir():
+            return False
+    return True
+
+
+def _walk(start: Path, name: str, tree: Tree) -> Iterator[tuple[Path, str]]:
+    """Wanted files below `start` with their paths in the tree, sorted; notes links and directories."""
+    stack = [(start, name, 0)]
+    while stack:
+        directory, prefix, depth = stack.pop()
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", place=Place(str(directory))) from None
+        for entry in entries:
+            path = f"{prefix}/{entry.name}"
+            tree.members += 1
+            if tree.members > tree.limits.members * 10:
+                raise InputError("too many files", place=Place(str(start)), expected="a kernel's directory")
+            if entry.is_symlink():
+                tree.link(path, str(Path(entry.path).readlink()), hard=False)
+            elif entry.is_dir(follow_symlinks=False):
+                tree.directory(path)
+                if depth < MAX_DEPTH and not (prefix == "boot" or path.endswith(("/build", "/source"))):
+                    stack.append((directory / entry.name, path, depth + 1))
+            elif tree.wants(path):
+                yield directory / entry.name, path

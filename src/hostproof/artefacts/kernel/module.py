@@ -1,0 +1,108 @@
+"""Loadable modules: `.ko` files, plain or packed, and the `.modinfo` in them.
+
+SOURCE: `include/linux/module.h`, `include/linux/moduleparam.h` (MODULE_INFO: `tag=value`, NUL-terminated, in section
+`.modinfo`), `scripts/mod/modpost.c` (`name=`, `depends=`, `vermagic=`, `alias=`); `kernel/module/Kconfig` for the packings
+`.gz`, `.xz` and `.zst` (`.lz4` was proposed and is read too).
+
+Text is the sum of `sh_size` over the sections with SHF_EXECINSTR whose names do not start with `.init` or `.exit`: `.text`,
+`.text.unlikely`, `.noinstr.text`, `.static_call.text` and the like, what the processor may fetch as long as the module is loaded.
+By this definition the modules of Debian's 6.1.192-1 have 65.35 MiB (with initialisation and removal it were 65.85).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from hostproof.artefacts.archive.decompress import detect, whole
+from hostproof.artefacts.archive.limits import DEFAULT, Limits
+from hostproof.artefacts.kernel.elf import SHT_NOBITS, Elf, read_elf
+from hostproof.artefacts.kernel.facts import Module
+from hostproof.errors import InputError
+from hostproof.place import Place
+
+__all__ = ["SUFFIXES", "ModuleFile", "canonical", "modinfo", "read_module"]
+
+Buffer = bytes | memoryview
+
+SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz", ".ko.lz4", ".ko.bz2")
+MAX_INFO = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """A module with what its file says besides: the architecture, and the release at the start of `vermagic`."""
+
+    module: Module
+    architecture: str
+    release: str
+
+
+def canonical(name: str) -> str:
+    """The name as the kernel uses it: `-` becomes `_`, no directory, no suffix."""
+    base = name.rpartition("/")[2]
+    for suffix in SUFFIXES:
+        if base.endswith(suffix):
+            base = base[: -len(suffix)]
+            break
+    return base.replace("-", "_")
+
+
+def modinfo(data: Buffer) -> list[tuple[str, str]]:
+    """The `key=value` strings of a `.modinfo` section or of `modules.builtin.modinfo`, in order.
+
+    Strings without `=` are left out: they are padding.
+    """
+    pairs = []
+    for item in bytes(data).split(b"\0"):
+        key, equals, value = item.partition(b"=")
+        if equals:
+            pairs.append((key.decode("utf-8", "backslashreplace"), value.decode("utf-8", "backslashreplace")))
+    return pairs
+
+
+def read_module(data: Buffer, path: str, name: str, limits: Limits = DEFAULT) -> ModuleFile:
+    """The module in a `.ko` file; `path` is its path below the modules directory, `name` the artefact in messages.
+
+    Raises InputError naming the module and the offset where the file is malformed, or holds no `.modinfo`.
+    """
+    if detect(bytes(data[:8])) is not None:
+        data = whole(bytes(data), name, limits)
+    elf = read_elf(data, name)
+    section = elf.section(".modinfo")
+    if section is None or section.size > MAX_INFO:
+        raise InputError(
+            "no usable .modinfo section",
+            place=Place(name, offset=0),
+            expected="a kernel module",
+            hint="is this file a module? remove it, or download the package again",
+        )
+    info: dict[str, str] = {}
+    aliases: list[str] = []
+    for key, value in modinfo(elf.bytes_of(section)):
+        if key == "alias":
+            aliases.append(value)
+        else:
+            info.setdefault(key, value)
+    size, digest = _text(elf)
+    module = Module(
+        name=canonical(info.get("name") or path),
+        path=path,
+        text_bytes=size,
+        text_sha256=digest,
+        aliases=tuple(dict.fromkeys(aliases)),
+        depends=tuple(canonical(other) for other in info.get("depends", "").split(",") if other),
+    )
+    return ModuleFile(module, elf.architecture, info.get("vermagic", "").partition(" ")[0])
+
+
+def _text(elf: Elf) -> tuple[int, str]:
+    """Size and digest of the text."""
+    digest = hashlib.sha256()
+    size = 0
+    for section in elf.text():
+        if section.type == SHT_NOBITS:
+            continue
+        digest.update(elf.bytes_of(section))
+        size += section.size
+    return size, digest.hexdigest()

@@ -1,0 +1,190 @@
+"""A kernel's files by their place in a root file system, whatever they came in.
+
+Packages, payloads and directories are walked by others; what they meet is offered here by path. Wanted are::
+
+    boot/config-RELEASE, boot/vmlinuz-RELEASE (vmlinux, Image, image)
+    [usr/]lib/modules/RELEASE/config, vmlinuz              as Fedora, Arch and openSUSE install them
+    [usr/]lib/modules/RELEASE/modules.builtin, modules.builtin.modinfo
+    [usr/]lib/modules/RELEASE/**/*.ko[.gz|.xz|.zst|.lz4]
+
+SOURCE: `scripts/Makefile.modinst` and `scripts/package/` of Linux; depmod.d(5) for `updates` before other directories.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from hostproof.artefacts.archive.decompress import detect
+from hostproof.artefacts.archive.limits import DEFAULT, Limits
+from hostproof.artefacts.archive.member import inside
+from hostproof.artefacts.kernel import builtin
+from hostproof.artefacts.kernel.config import Config, read_config
+from hostproof.artefacts.kernel.facts import Module
+from hostproof.artefacts.kernel.image import Image, read_image
+from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_module
+
+__all__ = ["Parts", "Tree", "open_tree", "workers"]
+
+_MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)", re.DOTALL)
+_BOOT = re.compile(r"boot/(config|vmlinuz|vmlinux|Image|image|bzImage)-([^/]+)", re.DOTALL)
+_BESIDE = {"config": "config", "vmlinuz": "image", "modules.builtin": "builtin", "modules.builtin.modinfo": "modinfo"}
+MAX_NOTES = 20
+IN_FLIGHT = 6
+
+
+def workers() -> int:
+    """Threads for decompression: the processors of this machine, two to four."""
+    return max(2, min(4, os.cpu_count() or 2))
+
+
+@dataclass(slots=True)
+class Parts:
+    """What was found of one release."""
+
+    release: str
+    modules: dict[str, ModuleFile] = field(default_factory=dict)
+    """By path below the modules directory."""
+    has_modules_directory: bool = False
+    config: Config | None = None
+    config_name: str = ""
+    image: Image | None = None
+    image_name: str = ""
+    image_sha256: str = ""
+    builtin: tuple[str, ...] | None = None
+    builtin_aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Tree:
+    """Collects parts by release. Use `open_tree`, which ends its threads."""
+
+    def __init__(self, source: str, pool: ThreadPoolExecutor, limits: Limits = DEFAULT) -> None:
+        self.source = source
+        self.limits = limits
+        self.parts: dict[str, Parts] = {}
+        self.notes: list[str] = []
+        self.members = 0
+        self._pool = pool
+        self._pending: deque[tuple[Parts, str, Future[ModuleFile]]] = deque()
+
+    def wants(self, path: str) -> bool:
+        """Whether the file at `path` is one to `add`."""
+        return _classify(path) is not None
+
+    def directory(self, path: str) -> None:
+        """Notes that a directory exists: a modules directory without modules is a fact too."""
+        found = _MODULES.fullmatch(path.rstrip("/") + "/.")
+        if found and "/" not in found[2]:
+            self._of(found[1]).has_modules_directory = True
+
+    def add(self, path: str, data: bytes | memoryview) -> None:
+        """Reads the file at `path`. Raises InputError naming it."""
+        found = _classify(path)
+        if found is None:
+            return
+        kind, release, rest = found
+        parts = self._of(release)
+        name = f"{self.source}!{path}"
+        if kind == "module":
+            self._add_module(parts, rest, name, data)
+        elif kind == "config" and parts.config is None:
+            parts.config = read_config(bytes(data), name)
+            parts.config_name = path
+            self.notes.extend(parts.config.notes)
+        elif kind == "image" and parts.image is None:
+            parts.image = read_image(bytes(data), name)
+            parts.image_name = path
+            parts.image_sha256 = hashlib.sha256(data).hexdigest()
+        elif kind == "builtin":
+            parts.builtin = builtin.read_builtin(bytes(data), name)
+        elif kind == "modinfo":
+            parts.builtin_aliases = builtin.read_builtin_aliases(bytes(data), name)
+
+    def link(self, path: str, target: str, *, hard: bool) -> None:
+        """A link at `path`. A module that is a hard link to one read before is that module again; a symbolic link to
+        a wanted file is noted, as its target stands in the archive under its own name or nowhere.
+        """
+        found = _classify(path)
+        if found is None:
+            return
+        kind, release, rest = found
+        original = _classify(inside(target) or "") if hard else None
+        if original is not None and kind == "module" and original[0] == "module":
+            self._settle()
+            file = self._of(original[1]).modules.get(original[2])
+            if file is not None:
+                self._of(release).modules[rest] = replace(file, module=replace(file.module, path=rest))
+                return
+        self.note(f"{path} is a link to {target}, which was not followed")
+
+    def note(self, text: str) -> None:
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(text)
+        elif len(self.notes) == MAX_NOTES:
+            self.notes.append("further notes of this kind were left out")
+
+    def finish(self) -> dict[str, Parts]:
+        """The parts by release, once everything was offered."""
+        self._settle()
+        return self.parts
+
+    def _add_module(self, parts: Parts, path: str, name: str, data: bytes | memoryview) -> None:
+        parts.has_modules_directory = True
+        if detect(bytes(data[:8])) is None:
+            parts.modules[path] = read_module(data, path, name, self.limits)
+            return
+        self._pending.append((parts, path, self._pool.submit(read_module, data, path, name, self.limits)))
+        if len(self._pending) > IN_FLIGHT:
+            self._take()
+
+    def _take(self) -> None:
+        parts, path, future = self._pending.popleft()
+        parts.modules[path] = future.result()
+
+    def _settle(self) -> None:
+        while self._pending:
+            self._take()
+
+    def _of(self, release: str) -> Parts:
+        return self.parts.setdefault(release, Parts(release))
+
+
+@contextmanager
+def open_tree(source: str, limits: Limits = DEFAULT) -> Iterator[Tree]:
+    """A tree whose threads end with the block, also when it fails."""
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            yield Tree(source, pool, limits)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _classify(path: str) -> tuple[str, str, str] | None:
+    """Kind, release and path below the modules directory, of a file that is wanted."""
+    if found := _MODULES.fullmatch(path):
+        if found[2].endswith(SUFFIXES):
+            return "module", found[1], found[2]
+        kind = _BESIDE.get(found[2])
+        return (kind, found[1], found[2]) if kind else None
+    if found := _BOOT.fullmatch(path):
+        return ("config" if found[1] == "config" else "image"), found[2], path
+    return None
+
+
+def preferred(modules: dict[str, ModuleFile]) -> tuple[list[Module], list[str]]:
+    """The modules by path, one per name: depmod takes `updates` before other directories. Also notes on the others."""
+    by_name: dict[str, Module] = {}
+    notes = []
+    for path in sorted(modules, key=lambda path: (not path.startswith("updates/"), path)):
+        module = modules[path].module
+        kept = by_name.setdefault(module.name, module)
+        if kept is not module:
+            notes.append(f"module {module.name} is there twice; {kept.path} is taken before {module.path}")
+    return sorted(by_name.values(), key=lambda module: module.path), notes
