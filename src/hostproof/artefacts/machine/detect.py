@@ -84,8 +84,8 @@ _ACPI_SIGNATURE = re.compile(rb"[A-Z][A-Z0-9]{3}")
 
 
 def kind(data: bytes, name: str) -> str:
-    """The kind of file that `data` is. Raises InputError where it is empty, too large, or nothing known; the error says
-    what was tried and what was seen.
+    """The kind of file that `data` is. Raises InputError where it is empty, too large, or nothing known; the error
+    says what was tried and what was seen.
     """
     if len(data) > MAX_BYTES:
         raise InputError(
@@ -230,11 +230,13 @@ def _toml(text: str) -> str | None:
 
 
 def _command_line(text: str) -> str | None:
-    words = [word for word in text[:2000].replace("\\\n", " ").split() if word not in ("exec", "sudo", "env")]
-    program = words[0].rsplit("/", 1)[-1].strip("'\"") if words else ""
-    if program == "cloud-hypervisor":
-        return "cloud-hypervisor-argv"
-    return "crosvm-argv" if program == "crosvm" else None
+    """A shell line that starts Cloud Hypervisor or crosvm; comments before it and words such as `sudo` do not matter."""
+    for line in text[:8000].splitlines():
+        words = [word for word in line.split() if word not in ("exec", "sudo", "env")]
+        if words and not words[0].startswith("#"):
+            program = words[0].rsplit("/", 1)[-1].strip("'\"")
+            return {"cloud-hypervisor": "cloud-hypervisor-argv", "crosvm": "crosvm-argv"}.get(program)
+    return None
 
 
 def _colleagues(text: str) -> str | None:

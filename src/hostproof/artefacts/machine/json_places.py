@@ -29,7 +29,9 @@ _DECODER = json.JSONDecoder()
 
 
 def read(data: bytes, name: str) -> Node:
-    """The value that `data` holds. Raises InputError with line and column where it is not JSON or goes beyond a limit."""
+    """The value that `data` holds. Raises InputError with line and column where it is not JSON or goes beyond a
+    limit.
+    """
     return _Reader(decode_text(data, name), name).document()
 
 

@@ -1,8 +1,8 @@
 """Placeholders that templates leave to be filled later: `@NAME@`, `${NAME}`, `{{ name }}`.
 
-Projects ship definitions with holes: Kata Containers writes `@NAME@` (filled by `make`), its tests write `${NAME}` (filled by
-`envsubst`), charts and playbooks write `{{ .. }}`. A placeholder is left as it is: nobody here knows what will stand there,
-and a fact that rests on one is unknown.
+Projects ship definitions with holes: Kata Containers writes `@NAME@` (filled by `make`), its tests write `${NAME}`
+(filled by `envsubst`), charts and playbooks write `{{ .. }}`. A placeholder is left as it is: nobody here knows what
+will stand there, and a fact that rests on one is unknown.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The dispatcher: any VM definition, told by its content, into machines.
 
-One file usually gives one machine; an IGVM manifest with three isolation types gives three, a deployment of two pods two.
+One file usually gives one machine; an IGVM manifest with three isolation types gives three, a deployment of two pods
+two.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ READERS: dict[str, str] = {
     "igvm-manifest": "igvm",
     "igvm-build": "igvm",
 }
-"""Kind -> module of this package with `read(data, name)`; imported when a file of that kind is given, and only then."""
+"""Kind -> module of this package with `read(data, name)`; imported when a file of that kind is given, and only
+then.
+"""
 
 _TAKES_COMPANIONS = frozenset({"k8s-pod", "avf-json", "crosvm-json", "crosvm-argv"})
 

@@ -1,7 +1,7 @@
 """Nodes: values of a structured definition together with their places.
 
-JSON, TOML and YAML are read into one tree, so that a reader says what it wants of a field and every complaint and every
-fact carries the line where the field stands. A `null` counts as a field that is not there.
+JSON, TOML and YAML are read into one tree, so that a reader says what it wants of a field and every complaint and
+every fact carries the line where the field stands. A `null` counts as a field that is not there.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ class Node:
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """`data` as text: UTF-8 with or without a byte-order mark. Raises InputError with the offset of a byte that is not."""
+    """`data` as text: UTF-8 with or without a byte-order mark. Raises InputError with the offset of a byte that is
+    not.
+    """
     if len(data) > MAX_TEXT_BYTES:
         raise InputError(
             f"{len(data)} bytes are too many for a VM definition",

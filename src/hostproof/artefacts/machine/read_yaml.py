@@ -1,8 +1,8 @@
 """YAML with the line of every value, bounded.
 
 Composed with PyYAML's safe loader, never constructed: no tag makes an object. An alias is followed where it stands,
-and the number of values that result is bounded (a few lines of aliases can stand for a billion values). Lines that hold only a
-template directive (`{{- if .. }}`) are left out, `{{ .. }}` as a value stays a text.
+and the number of values that result is bounded (a few lines of aliases can stand for a billion values). Lines that
+hold only a template directive (`{{- if .. }}`) are left out, `{{ .. }}` as a value stays a text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """TOML with the line of every key, templates included.
 
-The standard library reads the values and does not say where they stood; a scan of the lines finds where each table and key
-begins. Templates (`key = @NAME@`, `[agent.@NAME@]`) are not TOML: their placeholders are put between quotes first, which
-moves no line.
+The standard library reads the values and does not say where they stood; a scan of the lines finds where each table and
+key begins. Templates (`key = @NAME@`, `[agent.@NAME@]`) are not TOML: their placeholders are put between quotes first,
+which moves no line.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def read(data: bytes, name: str) -> Node:
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """The line, from 1, at which each table and each key of `text` begins; elements of `[[table]]` carry their index."""
+    """The line, from 1, at which each table and each key of `text` begins; elements of `[[table]]` carry their
+    index.
+    """
     lines: dict[Path, int] = {}
     counts: dict[Path, int] = {}
     table: Path = ()
