@@ -45,22 +45,21 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.entry} is a row: rows live in ledgers",
                 hint="write one with `assess --format json --output ledger.json` and give --ledger ledger.json",
             )
-        from hostproof.report import terminal
+        from hostproof.report.explain import explain_text
 
         ledger = show.read_ledger(args.ledger)
         rows = {row.id: row for row in ledger.rows}
         if args.entry not in rows:
             raise UsageError(f"{args.ledger} has no row {args.entry!r}", hint=_nearest(args.entry, list(rows)))
-        text = terminal.explain_row(ledger, rows[args.entry], width=show.width())
+        text: str | None = explain_text(ledger, rows[args.entry], width=show.width(), color=show.colour())
     else:
         from hostproof.knowledge import explain
 
         known = catalogue()
-        found = explain.entry(known, args.entry, width=show.width())
-        if found is None:
+        text = explain.entry(known, args.entry, width=show.width())
+        if text is None:
             names = explain.names(known)
             raise UsageError(f"the catalogue has no entry {args.entry!r}", hint=_nearest(args.entry, names))
-        text = found
     files.write_output(text, None)
     return 0
 

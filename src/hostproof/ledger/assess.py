@@ -26,7 +26,7 @@ from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
 from hostproof.ledger.evidence import PINNED_FIRST, Rooms, fact_seen, place_seen
 from hostproof.ledger.features import launch_policy, resolve
 from hostproof.ledger.instances import DriverView, Occurrence
-from hostproof.ledger.model import FORMAT, Control, Headline, InputFile, Ledger, MissingFact, Row
+from hostproof.ledger.model import FORMAT, Control, Headline, InputFile, Ledger, MissingFact, Row, WaiverReport
 from hostproof.ledger.waivers import Waivers, apply
 from hostproof.managers.verdicts import PrimitiveVerdict, Verdicts
 from hostproof.place import Place
@@ -89,7 +89,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     buses = subject.technology.presentable_buses
     view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers)
     rows = _rows(catalogue, subject, model, rooms, view)
-    reports = []
+    reports: list[WaiverReport] = []
     if subject.waivers is not None:
         rows, reports = apply(rows, subject.waivers, subject.today)
     controlled, existing = model.control

@@ -12,6 +12,7 @@ from msgspec import Struct
 from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Value
 from hostproof.knowledge.records import Technology, Use
+from hostproof.knowledge.terms import Threat
 from hostproof.knowledge.threat_model import ChannelJudgement, derive
 from hostproof.ledger import summaries
 from hostproof.ledger.environment import VmFacts
@@ -117,7 +118,7 @@ def _state(judgement: ChannelJudgement) -> str:
     return {True: "prevented", False: "host", None: "unknown"}[judgement.prevented]
 
 
-def _threats(judgement: ChannelJudgement, dropped: set[str]) -> list[str]:
+def _threats(judgement: ChannelJudgement, dropped: set[Threat]) -> list[str]:
     return [
         str(threat)
         for threat in judgement.channel.threats

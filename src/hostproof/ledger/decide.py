@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hostproof.knowledge.predicate import Fact
-from hostproof.knowledge.terms import Presence, Status, Threat
+from hostproof.knowledge.terms import Checked, Presence, Status, Threat
 from hostproof.knowledge.threat_model import Judgement, ThreatModel, first_rule
 from hostproof.ledger.evidence import Finding, Rooms, facts_seen, place_seen
 from hostproof.ledger.instances import Occurrence
@@ -97,7 +97,6 @@ def _taken_out(judgement: Judgement, status: Status, rule: str) -> Finding:
 
 
 def _evidence(judgement: Judgement, status: Status, rule: str) -> Evidence:
-    checked = {"checked": judgement.rule.checked} if judgement.rule is not None else {}
     return Evidence(
         status=status,
         by="threat-model",
@@ -105,7 +104,7 @@ def _evidence(judgement: Judgement, status: Status, rule: str) -> Evidence:
         mechanism=judgement.reason,
         facts=facts_seen(judgement.because),
         sources=list(judgement.sources),
-        **checked,
+        checked=judgement.rule.checked if judgement.rule is not None else Checked.PRIMARY,
     )
 
 

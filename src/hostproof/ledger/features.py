@@ -55,7 +55,7 @@ def _sev_features(confidential: Confidential) -> dict[str, bool]:
     for name, text in confidential.fields:
         if name in ("guest-features", "sev-features"):
             try:
-                return decode_sev_features(int(text, 0))
+                return decode_sev_features(int(text, 0)).features()
             except ValueError:
                 return {}
     return {}
