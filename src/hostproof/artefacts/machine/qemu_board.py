@@ -1,0 +1,168 @@
+"""The board of a QEMU command line, and the devices that QEMU adds because nothing said otherwise
+
+Without `-nodefaults` QEMU adds a network card, a display adapter, a serial and a parallel port, a floppy and a CD-ROM
+drive, as far as the board has room for them. What stands on the command line switches them off one by one:
+
+| default | switched off by |
+|---|---|
+| network card | `-nic`, `-net`, `-netdev`; not by a card of `-device` |
+| display adapter | `-vga`, or a display adapter of `-device` or `-global` |
+| serial port | `-serial`, or `isa-serial` of `-device` or `-global` |
+| parallel port | `-parallel`, or `isa-parallel` |
+| floppy drive | a first floppy, or `floppy` or `isa-fdc` |
+| CD-ROM drive | a drive of index 2 on the board's own bus, or `ide-cd`, `ide-hd`, `scsi-cd`, `scsi-hd` |
+
+SOURCE: QEMU system/vl.c at 00cfbdcbe16d (default_list, qemu_disable_default_devices, qemu_create_default_devices,
+default_drive); 7.2 hw/isa/isa-superio.c and hw/char/serial-isa.c (serial_hds_isa_init), hw/s390x/s390-virtio-ccw.c
+(sclpconsole).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+from hostproof.artefacts.machine.board import board_devices
+from hostproof.artefacts.machine.model import Device, Origin
+from hostproof.artefacts.machine.qemu_backends import legacy_chardev
+from hostproof.artefacts.machine.qemu_draft import Draft
+from hostproof.artefacts.machine.qemu_sugar import DEFAULT_FLAGS, family, plug_drives, plug_network
+
+__all__ = ["add_board", "resolve_board"]
+
+_DEFAULT_BOARDS = {"x86_64": "pc", "i386": "pc", "s390x": "s390-ccw-virtio", "ppc64": "pseries"}
+"""What QEMU takes without `-machine`; other targets refuse to start. SOURCE: MachineClass.is_default of each board."""
+_BOARD_ARCHITECTURES = {"virt": "aarch64", "s390": "s390x", "pseries": "ppc64"}
+_PROXMOX = re.compile(r"\+pve\d*$")
+_VERSION = re.compile(r"-(\d{1,2}\.\d{1,2}(?:\.\d{1,2})?)$")
+_X86 = frozenset({"pc", "q35", "isapc", "microvm"})
+_UARTS = ("pl011", "serial-mm", "spapr-vty", "sifive.uart", "riscv.sifive.uart")
+_DEFAULT_MODELS = {
+    **DEFAULT_FLAGS,
+    "virtio-gpu-pci": "vga",
+    "virtio-gpu-ccw": "vga",
+    "bochs-display": "vga",
+    "sclpconsole": "serial",
+    "sd-card": "sdcard",
+}
+_CARDS = ("e1000", "virtio-net", "rtl8139", "ne2k", "pcnet", "tulip", "vmxnet3", "i82", "igb", "spapr-vlan")
+
+
+def resolve_board(draft: Draft) -> None:
+    """Settles which board and architecture it is, before anything depends on them."""
+    if draft.board is None and draft.architecture is not None:
+        draft.board = _DEFAULT_BOARDS.get(draft.architecture)
+        if draft.board is None:
+            draft.cannot_read("-machine", f"no machine is named and {draft.architecture} has no default", draft.place)
+        else:
+            draft.note(f"no machine is named: QEMU takes its default, {draft.board!r}")
+    if draft.board is None:
+        return
+    if suffix := _PROXMOX.search(draft.board):
+        draft.note(f"{suffix[0]!r} is Proxmox VE's suffix of the machine type, for changes of its own QEMU")
+        draft.board = draft.board[: suffix.start()]
+    version = _VERSION.search(draft.board)
+    draft.version = version[1] if version else None
+    if draft.architecture is None:
+        draft.architecture = _BOARD_ARCHITECTURES.get(family(draft.board), "x86_64")
+        draft.note(
+            f"the binary does not name its architecture; the machine {draft.board!r} is taken as {draft.architecture}"
+        )
+
+
+def add_board(draft: Draft) -> None:
+    """Adds the drives, cards and ports that the board carries, then what it adds itself and by default."""
+    if draft.board is None or draft.architecture is None:
+        plug_network(draft, None)
+        plug_drives(draft, frozenset())
+        draft.note("neither a binary nor a machine is named: the devices of the board are not listed")
+        return
+    base = _devices(draft, defaults=False)
+    wants_defaults = draft.defaults or any(not entry.options.get("model") for entry in draft.network)
+    added = _difference(_devices(draft, defaults=True), base) if wants_defaults else []
+    card = next((device.model for device in added if _flag(device.model) == "net"), None)
+    plug_network(draft, card)
+    _suppress(draft)
+    kept = [device for device in added if _flag(device.model) not in draft.suppressed] if draft.defaults else []
+    base = _ports(draft, base)
+    plug_drives(draft, frozenset(device.model for device in (*base, *kept)))
+    draft.devices.extend(base)
+    draft.devices.extend(replace(device, origin=Origin.DEFAULT) for device in kept)
+
+
+def _devices(draft: Draft, *, defaults: bool) -> list[Device]:
+    switches = {key: value for key, (value, _) in draft.machine.items()}
+    switches |= {f"{driver}.{name}": value for driver, name, value in draft.globals}
+    found = board_devices(
+        draft.board or "",
+        architecture=draft.architecture or "",
+        vmm_version=draft.version,
+        defaults=defaults,
+        switches=switches,
+        place=draft.board_place or draft.place,
+    )
+    draft.board = found.machine
+    for sentence in found.notes:
+        draft.note(sentence)
+    return list(found.devices)
+
+
+def _difference(full: list[Device], base: list[Device]) -> list[Device]:
+    """The devices that `full` has beyond `base`, counted by model."""
+    left = Counter(device.model for device in base)
+    added = []
+    for device in full:
+        if left[device.model]:
+            left[device.model] -= 1
+        else:
+            added.append(device)
+    return added
+
+
+def _flag(model: str) -> str | None:
+    """The default (as QEMU's flags name it) that a device of this model is."""
+    return "net" if model.startswith(_CARDS) else _DEFAULT_MODELS.get(model)
+
+
+def _suppress(draft: Draft) -> None:
+    """Which defaults the devices, globals and drives of the command line switch off."""
+    drivers = {device.model for device in draft.devices if device.place not in _network_places(draft)}
+    drivers |= {driver for driver, _, _ in draft.globals}
+    draft.suppressed |= {DEFAULT_FLAGS[driver] for driver in drivers if driver in DEFAULT_FLAGS}
+    taken = {drive.index for drive in draft.plugged if drive.interface in ("", "ide")}
+    free = 0
+    for drive in draft.plugged:
+        if drive.interface in ("", "ide") and drive.index is None:
+            while free in taken:
+                free += 1
+            taken.add(free)
+    if 2 in taken:
+        draft.suppressed.add("cdrom")
+    if any(drive.interface == "floppy" and not drive.index for drive in draft.plugged):
+        draft.suppressed.add("floppy")
+
+
+def _network_places(draft: Draft) -> set[object]:
+    return {entry.place for entry in draft.network}
+
+
+def _ports(draft: Draft, base: list[Device]) -> list[Device]:
+    """Serial and parallel ports: ISA devices on a PC, a back end for the board's own UART elsewhere."""
+    on_pc = family(draft.board) in _X86
+    for number, entry in enumerate(entry for entry in draft.serials if entry.text != "none"):
+        backend = legacy_chardev(draft, entry.text)
+        model = "isa-serial" if on_pc else "sclpconsole" if draft.architecture == "s390x" else None
+        own = next((i for i, d in enumerate(base) if d.backend is None and d.model in (model, *_UARTS)), None)
+        if own is not None:
+            base[own] = replace(base[own], backend=backend)
+        elif model is not None and number < 4:
+            draft.add_device(model, entry.place, backend=backend)
+        else:
+            draft.cannot_read(f"-serial {entry.text}"[:200], "which port of this board it is is not known", entry.place)
+    for entry in draft.parallels:
+        if entry.text != "none" and on_pc:
+            draft.add_device("isa-parallel", entry.place, backend=legacy_chardev(draft, entry.text))
+        elif entry.text != "none":
+            draft.cannot_read(f"-parallel {entry.text}"[:200], "this board has no parallel port", entry.place)
+    return base
