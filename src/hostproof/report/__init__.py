@@ -14,13 +14,13 @@ __all__ = ["FORMATS"]
 
 
 def _terminal(ledger: Ledger) -> str:
-    from hostproof.report.terminal import to_text  # noqa: PLC0415 (rich is imported only when it is used)
+    from hostproof.report.terminal import to_text
 
     return to_text(ledger)
 
 
 def _json(ledger: Ledger) -> bytes:
-    from hostproof.ledger.codec import encode  # noqa: PLC0415 (the same)
+    from hostproof.ledger.codec import encode
 
     return encode(ledger)
 
