@@ -37,7 +37,7 @@ __all__ = [
 
 KERNEL_ROW = "C02/kernel/T1"
 COMMAND_LINE_ROW = "C03/command-line/T1"
-POLICY_ROW = "C09/policy/T1"
+POLICY_ROW = "C09/debug-policy/T1"
 PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
 """Rows that other rows rest on: what a command line or a launch policy closes is closed only while these are."""
 
@@ -290,9 +290,13 @@ def _resting(evidence: Evidence, pinned: Mapping[str, Status]) -> Finding:
         rests_on = [row for row in evidence.rests_on if row != DEFINITION]
         return Finding(structs.replace(evidence, decides=False, why_not=why_not, rests_on=rests_on))
     for row in PINNED_FIRST:
-        status = pinned.get(row, Status.UNKNOWN)
-        if row in evidence.rests_on and not status.closed:
-            what = "command line" if row == COMMAND_LINE_ROW else "launch policy"
+        if row not in evidence.rests_on:
+            continue
+        status = pinned.get(row)
+        what = "command line" if row == COMMAND_LINE_ROW else "launch policy"
+        if status is None:  # the row itself is being decided: what the host wrote does not vouch for what it wrote
+            return Finding(structs.replace(evidence, decides=False, why_not=f"the host writes the {what}"))
+        if not status.closed:
             why_not = f"the {what} is itself a host input, and {row} is {status}"
             missing = (Fact(row, None, None, f"what pins the {what}: --verifier POLICY"),)
             weakened = structs.replace(evidence, decides=False, why_not=why_not)
