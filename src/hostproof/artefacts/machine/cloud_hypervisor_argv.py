@@ -10,16 +10,13 @@ SOURCE: cloud-hypervisor commit ae44c2971c83, `cloud-hypervisor/src/main.rs` (th
 from __future__ import annotations
 
 import re
-import shlex
 
 from hostproof.artefacts.machine.read_node import Node, decode_text
+from hostproof.artefacts.machine.read_words import Word, words
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["read"]
-
-MAX_BYTES = 256 * 1024
-MAX_WORDS = 4096
 
 LISTS = {
     "--disk": "disks",
@@ -71,11 +68,9 @@ def read(data: bytes, name: str) -> Node:
     """The tree of the VM that the command line defines. Raises InputError where it cannot be split or an option lacks
     its value.
     """
-    if len(data) > MAX_BYTES:
-        raise InputError("the command line is too long", place=Place(name), expected=f"at most {MAX_BYTES >> 10} KiB")
     top: dict[str, Node] = {}
     place = Place(name)
-    for option, values, at in _options(_words(decode_text(data, name), name)):
+    for option, values, at in _options(words(decode_text(data, name), name)):
         if option in SWITCHES:
             top[SWITCHES[option]] = Node(True, at)
         elif option in HOST_SIDE:
@@ -95,36 +90,9 @@ def read(data: bytes, name: str) -> Node:
     return Node(top, place)
 
 
-Word = tuple[str, Place]
-
-
-def _words(text: str, name: str) -> list[Word]:
-    """The words with the line on which each begins, comments left out."""
-    words: list[Word] = []
-    pending, start = "", 1
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not pending:
-            start = number
-        pending += line[:-1] + " " if line.endswith("\\") else line
-        if line.endswith("\\"):
-            continue
-        try:
-            found = shlex.split(pending, comments=True)
-        except ValueError:
-            pending += "\n"
-            continue
-        words.extend((word, Place(name, line=start)) for word in found)
-        pending = ""
-        if len(words) > MAX_WORDS:
-            raise InputError("too many words", place=Place(name, line=number), expected=f"at most {MAX_WORDS}")
-    if pending.strip():
-        raise InputError("a quote is not closed", place=Place(name, line=start), expected="balanced quotes")
-    return words
-
-
-def _options(words: list[Word]) -> list[tuple[str, list[Word], Place]]:
+def _options(found: list[Word]) -> list[tuple[str, list[Word], Place]]:
     options: list[tuple[str, list[Word], Place]] = []
-    for word, place in words:
+    for word, place in found:
         if word.startswith("--"):
             option, sign, value = word.partition("=")
             at = place.at(path=f"{option} #{sum(1 for known, _, _ in options if known == option) + 1}")

@@ -230,7 +230,9 @@ def _toml(text: str) -> str | None:
 
 
 def _command_line(text: str) -> str | None:
-    """A shell line that starts Cloud Hypervisor or crosvm; comments before it and words such as `sudo` do not matter."""
+    """A shell line that starts Cloud Hypervisor or crosvm; comments before it and words such as `sudo` do not
+    matter.
+    """
     for line in text[:8000].splitlines():
         words = [word for word in line.split() if word not in ("exec", "sudo", "env")]
         if words and not words[0].startswith("#"):
