@@ -1,11 +1,11 @@
-"""ar archives, as `.deb` packages are.
+r"""ar archives, as `.deb` packages are.
 
-SOURCE: deb(5) and ar(5). After the eight bytes `!<arch>\\n` come members, each at an even offset::
+SOURCE: deb(5) and ar(5). After the eight bytes `!<arch>\n` come members, each at an even offset::
 
     0   16  name, padded with spaces (a trailing `/` as GNU writes it is no part of it)
     16  12  modification time      28  6  owner      34  6  group      40  8  mode
     48  10  size in bytes, decimal, padded with spaces
-    58   2  "`\\n"
+    58   2  "`\n"
 """
 
 from __future__ import annotations

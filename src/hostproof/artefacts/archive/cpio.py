@@ -50,7 +50,9 @@ def members(stream: ByteStream, limits: Limits = DEFAULT) -> Iterator[Member]:
             return
         count += 1
         if count > limits.members:
-            raise InputError(f"more than {limits.members} cpio members", place=stream.place(), expected="a kernel package")
+            raise InputError(
+                f"more than {limits.members} cpio members", place=stream.place(), expected="a kernel package"
+            )
         kind = _KINDS.get(mode & 0o170000, "other")
         end = stream.offset + size + -size % 4
         member = Member(name, kind, size, stream, limits)

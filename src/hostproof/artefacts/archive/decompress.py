@@ -15,12 +15,13 @@ import lzma
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
-import lz4.block
-import lz4.frame
+import lz4.block  # type: ignore[import-untyped]
+import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 
 from hostproof.artefacts.archive import xz_blocks
@@ -64,7 +65,7 @@ def detect(head: bytes) -> str | None:
 
 def chunks(
     packed: Region, limits: Limits = DEFAULT, *, workers: int = 1, seen: Callable[[int], None] | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The unpacked bytes of `packed`, or its bytes as they are where it is not compressed.
 
     With `workers` decompression runs ahead in threads (the decoders release the interpreter's lock). `seen` is told how
@@ -95,10 +96,10 @@ def whole(packed: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
     return bytes(parts)
 
 
-def _counted(stream: Iterator[bytes], packed: Region, limit: int) -> Iterator[bytes]:
+def _counted(stream: Generator[bytes, None, None], packed: Region, limit: int) -> Generator[bytes, None, None]:
     """`stream`, refused once it gives more than `limit` bytes."""
     total = 0
-    try:
+    with closing(stream):
         for chunk in stream:
             total += len(chunk)
             if total > limit:
@@ -109,13 +110,9 @@ def _counted(stream: Iterator[bytes], packed: Region, limit: int) -> Iterator[by
                     hint="the archive looks like a decompression bomb",
                 )
             yield chunk
-    finally:
-        close = getattr(stream, "close", None)
-        if close is not None:
-            close()
 
 
-def _ahead(stream: Iterator[bytes]) -> Iterator[bytes]:
+def _ahead(stream: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
     """`stream`, computed in a thread that runs a few chunks ahead."""
     with ThreadPoolExecutor(1) as pool:
         pending: deque[Future[bytes | None]] = deque(pool.submit(next, stream, None) for _ in range(AHEAD))
@@ -128,7 +125,9 @@ def _ahead(stream: Iterator[bytes]) -> Iterator[bytes]:
                 future.cancel()
 
 
-def _frames(kind: str, packed: Region, limits: Limits, seen: Callable[[int], None] | None) -> Iterator[bytes]:
+def _frames(
+    kind: str, packed: Region, limits: Limits, seen: Callable[[int], None] | None
+) -> Generator[bytes, None, None]:
     """Frame after frame of one compression, to the end of the region."""
     if kind == "lz4-legacy":
         yield from _lz4_legacy(packed)

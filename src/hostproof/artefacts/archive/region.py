@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -69,7 +69,7 @@ class Region:
             )
         return data
 
-    def chunks(self, start: int = 0) -> Iterator[bytes]:
+    def chunks(self, start: int = 0) -> Generator[bytes, None, None]:
         """All bytes from `start` in steps of a megabyte."""
         offset = start
         while offset < self.size:

@@ -43,7 +43,9 @@ def members(stream: ByteStream, limits: Limits = DEFAULT) -> Iterator[Member]:
             return
         count += 1
         if count > limits.members:
-            raise InputError(f"more than {limits.members} tar members", place=stream.place(), expected="a kernel package")
+            raise InputError(
+                f"more than {limits.members} tar members", place=stream.place(), expected="a kernel package"
+            )
         if not _checksum_fits(header):
             raise InputError(
                 "a tar header whose checksum does not fit",

@@ -17,7 +17,7 @@ import lzma
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -49,7 +49,11 @@ def find(stream: Region) -> list[Block] | None:
     None is no verdict: the serial decoder reads the stream then and reports what is wrong with it.
     """
     footer = stream.read(stream.size - FOOTER, FOOTER) if stream.size > HEADER + FOOTER else b""
-    if len(footer) != FOOTER or footer[10:] != b"YZ" or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little"):
+    if (
+        len(footer) != FOOTER
+        or footer[10:] != b"YZ"
+        or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little")
+    ):
         return None
     index_size = (int.from_bytes(footer[4:8], "little") + 1) * 4
     start = stream.size - FOOTER - index_size
@@ -93,7 +97,7 @@ def _records(index: bytes) -> list[Block]:
 
 def chunks(
     stream: Region, blocks: list[Block], workers: int, seen: Callable[[int], None] | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The unpacked bytes in order, `workers` blocks at a time; at most one block more than that waits in memory."""
     header = stream.read(0, HEADER)
     with ThreadPoolExecutor(workers) as pool:

@@ -84,7 +84,9 @@ def from_config(data: bytes, name: str) -> KernelFacts:
     config = read_config(data, name)
     notes = [*config.notes, f"{name} is a configuration alone: image and modules are unknown"]
     if not config.version:
-        notes.append(f"{name} has no header: a symbol that it does not name counts as n, also if a default would set it")
+        notes.append(
+            f"{name} has no header: a symbol that it does not name counts as n, also if a default would set it"
+        )
     return KernelFacts(
         release="",
         version=_version("", config, None),

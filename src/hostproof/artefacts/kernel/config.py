@@ -1,7 +1,7 @@
-"""Kernel configurations: `.config`, `/boot/config-*`, and Kconfig fragments.
+r"""Kernel configurations: `.config`, `/boot/config-*`, and Kconfig fragments.
 
 SOURCE: `scripts/kconfig/confdata.c` (conf_read_simple, conf_write): lines are `CONFIG_X=value` or `# CONFIG_X is not set`;
-a string value stands in double quotes with `\\` before `"` and `\\`; where a symbol is set twice the last one holds.
+a string value stands in double quotes with `\` before `"` and `\`; where a symbol is set twice the last one holds.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from hostproof.artefacts.kernel.tree import Tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["read_directory", "read_file"]
+__all__ = ["printable", "read_directory", "read_file"]
 
 Progress = Callable[[str, int, int], None]
 MAX_DEPTH = 24
@@ -24,7 +24,7 @@ ROOTS = ("boot", "lib/modules", "usr/lib/modules")
 def read_directory(path: Path, tree: Tree, progress: Progress | None) -> None:
     """Offers the kernel files below `path` to `tree`. Raises InputError."""
     if (path / "modules.builtin").is_file() or (path / "modules.order").is_file() or (path / "kernel").is_dir():
-        release = path.resolve().name
+        release = printable(path.resolve().name)
         starts = [(path, f"lib/modules/{release}")]
         tree.directory(f"lib/modules/{release}")
     else:
@@ -40,7 +40,7 @@ def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file that is no symbolic link. Raises InputError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
                 raise InputError(
@@ -51,6 +51,11 @@ def read_file(path: Path, limit: int) -> bytes:
             return file.read(limit + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", place=Place(str(path))) from None
+
+
+def printable(path: str) -> str:
+    """A file name as text that can be encoded: bytes that are no UTF-8 are written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_directory(path: Path, root: str) -> bool:
@@ -73,12 +78,12 @@ def _walk(start: Path, name: str, tree: Tree) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", place=Place(str(directory))) from None
         for entry in entries:
-            path = f"{prefix}/{entry.name}"
+            path = f"{prefix}/{printable(entry.name)}"
             tree.members += 1
             if tree.members > tree.limits.members * 10:
                 raise InputError("too many files", place=Place(str(start)), expected="a kernel's directory")
             if entry.is_symlink():
-                tree.link(path, str(Path(entry.path).readlink()), hard=False)
+                tree.link(path, printable(str(Path(entry.path).readlink())), hard=False)
             elif entry.is_dir(follow_symlinks=False):
                 tree.directory(path)
                 if depth < MAX_DEPTH and not (prefix == "boot" or path.endswith(("/build", "/source"))):

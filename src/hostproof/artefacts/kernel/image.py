@@ -1,9 +1,9 @@
-"""Kernel images: which release an image is, for which architecture, and the configuration it may carry.
+r"""Kernel images: which release an image is, for which architecture, and the configuration it may carry.
 
 SOURCE: `Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`,
 `drivers/firmware/efi/libstub/zboot-header.S`, `arch/s390/boot/head.S`, `kernel/configs.c`. All little-endian::
 
-    x86     0x1f1  1  setup_sects (0 stands for 4)         arm64   56  4  magic "ARM\\x64"
+    x86     0x1f1  1  setup_sects (0 stands for 4)         arm64   56  4  magic "ARM\x64"
             0x202  4  "HdrS"                               zboot    0  2  "MZ"
             0x206  2  protocol version                              4  4  "zimg"
             0x20e  2  kernel_version, less 0x200                    8  4  payload offset
@@ -92,7 +92,9 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
     payload = data[start : start + length]
     if length < 8 or len(payload) != length:
         raise InputError(
-            f"a payload of {length} bytes at {start:#x}", place=Place(name, offset=start), expected="one inside the file"
+            f"a payload of {length} bytes at {start:#x}",
+            place=Place(name, offset=start),
+            expected="one inside the file",
         )
     packing = detect(payload[:8])
     if packing is None:

@@ -4,9 +4,10 @@ SOURCE: `include/linux/module.h`, `include/linux/moduleparam.h` (MODULE_INFO: `t
 `.modinfo`), `scripts/mod/modpost.c` (`name=`, `depends=`, `vermagic=`, `alias=`); `kernel/module/Kconfig` for the packings
 `.gz`, `.xz` and `.zst` (`.lz4` was proposed and is read too).
 
-Text is the sum of `sh_size` over the sections with SHF_EXECINSTR whose names do not start with `.init` or `.exit`: `.text`,
-`.text.unlikely`, `.noinstr.text`, `.static_call.text` and the like, what the processor may fetch as long as the module is loaded.
-By this definition the modules of Debian's 6.1.192-1 have 65.35 MiB (with initialisation and removal it were 65.85).
+Text is the sum of `sh_size` over the sections with SHF_EXECINSTR whose names do not start with `.init` or `.exit`:
+`.text`, `.text.unlikely`, `.noinstr.text`, `.static_call.text` and the like, what the processor may fetch as long as the
+module is loaded. By this definition the modules of Debian's 6.1.192-1 have 65.35 MiB; with the sections for
+initialisation and removal they would have 65.85.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ A package is read in one pass from beginning to end; nothing is written anywhere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import cast
 
 from hostproof.artefacts.archive import ar, cpio, rpm, tar
 from hostproof.artefacts.archive.decompress import chunks
@@ -68,7 +67,7 @@ def read_rpm(package: Region, tree: Tree, progress: Progress | None) -> Label:
 
 def archive_format(packed: Region, limits: Limits) -> str | None:
     """`tar` or `cpio`, where `packed` starts (unpacked) as such an archive. Raises InputError where it is damaged."""
-    with closing(cast("Iterator[bytes]", chunks(packed, limits, workers=0))) as unpacked:  # type: ignore[type-var]
+    with closing(chunks(packed, limits, workers=0)) as unpacked:
         head = bytearray()
         for chunk in unpacked:
             head += chunk
@@ -83,19 +82,16 @@ def read_archive(packed: Region, tree: Tree, progress: Progress | None) -> None:
     form = archive_format(packed, tree.limits)
     if form is None:
         raise InputError(
-            "neither a tar nor a cpio archive", place=packed.place(0), expected="a package that holds a root file system"
+            "neither a tar nor a cpio archive",
+            place=packed.place(0),
+            expected="a package that holds a root file system",
         )
-    unpacked = chunks(packed, tree.limits, workers=workers(), seen=seen)
-    try:
+    walk = tar.members if form == "tar" else cpio.members
+    with closing(chunks(packed, tree.limits, workers=workers(), seen=seen)) as unpacked:
         stream = ByteStream(unpacked, packed.name)
-        walk = tar.members if form == "tar" else cpio.members
         for member in walk(stream, tree.limits):
             _offer(member, tree)
         stream.drain()
-    finally:
-        close = getattr(unpacked, "close", None)
-        if close is not None:
-            close()
     if progress is not None:
         progress(f"reading {packed.name}", packed.size, packed.size)
 
