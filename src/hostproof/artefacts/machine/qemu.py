@@ -95,6 +95,9 @@ def _machine(draft: Draft, words: tuple[Word, ...], format: str, config_files: M
     technology = confidential(draft)
     _machine_boot(draft)
     add_board(draft)
+    if whole and draft.vcpus is None and not any(entry.option == "smp" for entry in found):
+        draft.vcpus = 1
+        draft.note("no -smp is written: QEMU gives the guest one vCPU")
     if draft.user_config and whole:
         draft.note("without -no-user-config QEMU also reads qemu.conf from its own directory, which was not given")
     if whole and draft.boot.firmware is None and draft.boot.igvm is None:

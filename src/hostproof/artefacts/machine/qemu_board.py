@@ -127,8 +127,7 @@ def _flag(model: str) -> str | None:
 
 def _suppress(draft: Draft) -> None:
     """Which defaults the devices, globals and drives of the command line switch off."""
-    drivers = {device.model for device in draft.devices if device.place not in _network_places(draft)}
-    drivers |= {driver for driver, _, _ in draft.globals}
+    drivers = {device.model for device in draft.devices} | {driver for driver, _, _ in draft.globals}
     draft.suppressed |= {DEFAULT_FLAGS[driver] for driver in drivers if driver in DEFAULT_FLAGS}
     taken = {drive.index for drive in draft.plugged if drive.interface in ("", "ide")}
     free = 0
@@ -141,10 +140,6 @@ def _suppress(draft: Draft) -> None:
         draft.suppressed.add("cdrom")
     if any(drive.interface == "floppy" and not drive.index for drive in draft.plugged):
         draft.suppressed.add("floppy")
-
-
-def _network_places(draft: Draft) -> set[object]:
-    return {entry.place for entry in draft.network}
 
 
 def _ports(draft: Draft, base: list[Device]) -> list[Device]:

@@ -165,6 +165,7 @@ def _tell_unresolved(draft: Draft, entry: Entry) -> None:
     draft.note(f"{names} in -{entry.option} is left as written: nothing of the shell is expanded")
     option = OPTIONS[entry.option]
     hidden = [key for key, _ in entry.options.pairs if any(expansion in key for expansion in entry.unresolved)]
-    if option.reader and (entry.text in entry.unresolved or hidden) and not option.plain:
+    whole = entry.text in entry.unresolved and option.implied in (None, "driver", "type", "qom-type")
+    if option.reader and (whole or hidden) and not option.plain:
         why = "an expansion of the shell stands for keys and values of this option"
         draft.cannot_read(f"-{entry.option} {entry.text}"[:200], why, entry.place)

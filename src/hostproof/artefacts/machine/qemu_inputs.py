@@ -122,7 +122,7 @@ def _global(draft: Draft, entry: Entry) -> None:
         draft.globals.append((driver, name, value))
         return
     keys = dict(pair.split("=", 1) for pair in entry.text.split(",") if "=" in pair)
-    found = [keys.get(key) or options.get(key) for key in ("driver", "property", "value")]
+    found = [keys.get(key, options.get(key)) for key in ("driver", "property", "value")]
     if found[0] is None or found[1] is None or found[2] is None:
         why = "neither driver.property=value nor driver=,property=,value="
         draft.cannot_read(f"-global {entry.text}"[:200], why, entry.place)

@@ -1,0 +1,1 @@
+qemu-system-x86_64 -nodefaults -no-user-config -readconfig base.cfg -set device.net0.mac=52:54:00:12:34:57 -set drive.missing.cache=none -readconfig absent.cfg -global virtio-net-pci.disable-legacy=on -global driver=virtio-net-pci,property=romfile,value=

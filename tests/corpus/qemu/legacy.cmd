@@ -1,0 +1,1 @@
+kvm -M isapc -hda disk.img -cdrom /dev/cdrom -fda floppy.img -net nic,model=ne2k_isa -net user -soundhw sb16 -usbdevice tablet -vga std -serial stdio -parallel none -balloon virtio -watchdog ib700 -virtfs local,path=/srv,mount_tag=srv,security_model=none -no-acpi -startdate 2006-06-17 -zap thunder

@@ -1,0 +1,11 @@
+qemu-system-x86_64 -nodefaults -no-user-config -cpu host,-avx10 -smp 2,maxcpus=4 -m size=4G,slots=2,maxmem=8G
+-machine pc-q35-9.2,hpet=off,smm=off,pic=off,kernel_irqchip=split,confidential-guest-support=tdx0
+-object '{"qom-type":"tdx-guest","id":"tdx0","mrconfigid":"bXJjb25maWdpZA==","quote-generation-socket":{"type":"vsock","cid":"2","port":"4050"}}'
+-blockdev '{"driver":"qcow2","node-name":"disk0","file":{"driver":"file","filename":"/images/td.qcow2","aio":"io_uring"}}'
+-device '{"driver":"virtio-blk-pci","drive":"disk0","id":"vd0","bootindex":1,"disable-legacy":"on"}'
+-chardev socket,id=agent,path=/run/agent.sock,server,nowait
+-device virtio-serial-pci,id=serial0
+-device virtserialport,bus=serial0.0,chardev=agent,name=org.qemu.guest_agent.0
+-device vfio-pci,host=0000:17:00.0,iommufd=iommufd0
+-object iommufd,id=iommufd0
+-bios /usr/share/ovmf/OVMF.tdx.fd
