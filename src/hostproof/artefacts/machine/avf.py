@@ -206,6 +206,7 @@ def _accepted(tree: device_tree.DeviceTree) -> tuple[Device, ...]:
             id=node.path,
         )
         for node in device_tree.accepted_devices(tree)
+        if not node.path.startswith("/cpus/")
     )
 
 

@@ -8,8 +8,8 @@ SOURCE: crosvm commit f1e797a68dad, `src/crosvm/cmdline.rs` (RunCommand: which o
 
 from __future__ import annotations
 
-from hostproof.artefacts.machine.read_words import Word, words
 from hostproof.artefacts.machine.read_node import Node, decode_text
+from hostproof.artefacts.machine.read_words import Word, words
 from hostproof.errors import InputError
 from hostproof.place import Place
 
