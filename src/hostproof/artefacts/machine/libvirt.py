@@ -1,12 +1,12 @@
 """libvirt domain XML: the definition that `virsh`, virt-manager, OpenStack and KubeVirt hand to QEMU
 
-The reader follows libvirt's rules, not only its words: devices that libvirt adds because nothing said otherwise are listed with
-origin `default`, those of the machine type with origin `board`, and arguments that `qemu:commandline` passes past libvirt are read
-as QEMU would. Elements that mean something to the guest and are not understood become `Unread`; those that concern the host alone are
-listed in `libvirt_vocabulary`.
+The reader follows libvirt's rules, not only its words: devices that libvirt adds because nothing said otherwise are
+listed with origin `default`, those of the machine type with origin `board`, and arguments that `qemu:commandline`
+passes past libvirt are read as QEMU would. Elements that mean something to the guest and are not understood become
+`Unread`; those that concern the host alone are listed in `libvirt_vocabulary`.
 
-SOURCE: libvirt docs/formatdomain.rst and docs/drvqemu.rst; libvirt 11.3.0 src/conf/domain_conf.c and src/qemu/qemu_*.c as named in the
-modules of each part.
+SOURCE: libvirt docs/formatdomain.rst and docs/drvqemu.rst; libvirt 11.3.0 src/conf/domain_conf.c and
+src/qemu/qemu_*.c as named in the modules of each part.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from collections.abc import Callable
 
 from hostproof.artefacts.machine import placeholders
 from hostproof.artefacts.machine.board import board_devices
-from hostproof.artefacts.machine.device_models import canonical, device
+from hostproof.artefacts.machine.device_models import canonical, device, is_known
 from hostproof.artefacts.machine.libvirt_board import Board, board_of, switches
-from hostproof.artefacts.machine.libvirt_boot import boot, cpu_model, host_inputs, memory_mib, vcpus
+from hostproof.artefacts.machine.libvirt_boot import boot, cpu_model, memory_mib, vcpus
 from hostproof.artefacts.machine.libvirt_implicit import add_implicit, attach, controller_indexes
+from hostproof.artefacts.machine.libvirt_inputs import host_inputs
 from hostproof.artefacts.machine.libvirt_io import IO, finish_video
 from hostproof.artefacts.machine.libvirt_other import OTHER, finish_consoles
 from hostproof.artefacts.machine.libvirt_passthrough import with_command_line
-from hostproof.artefacts.machine.libvirt_plan import Plans
+from hostproof.artefacts.machine.libvirt_plan import Plan, Plans
 from hostproof.artefacts.machine.libvirt_security import launch_security
 from hostproof.artefacts.machine.libvirt_storage import STORAGE
 from hostproof.artefacts.machine.libvirt_vocabulary import unread_of
@@ -61,6 +62,7 @@ def read(data: bytes, name: str) -> Machine:
     memory, bad_memory = memory_mib(domain)
     inventory, board_notes = _board(domain, board)
     unread = [*plans.unread, *security.unread, *unread_of(domain), *_stray_text(domain)]
+    unread += _unknown_models(plans)
     unread += [finding for finding in (bad_memory, bad_processors) if finding is not None]
     kind = domain.get("type")
     if kind not in _QEMU_TYPES:
@@ -96,11 +98,21 @@ def _plans(domain: Element, board: Board, processors: int | None) -> Plans:
                 plans.unknown(element, f"device {element.tag!r}")
             else:
                 reader(element, plans)
+    _firmware_devices(domain, plans)
     finish_consoles(plans)
     finish_video(plans)
     add_implicit(plans, processors)
     attach(plans)
     return plans
+
+
+def _firmware_devices(domain: Element, plans: Plans) -> None:
+    """Devices that are asked for outside `devices`: the generation id and the vmcoreinfo note."""
+    for element in domain.all("genid"):
+        plans.add(Plan("genid", "vmgenid", element))
+    info = domain.first("features", "vmcoreinfo")
+    if info is not None and info.get("state", "on") == "on":
+        plans.add(Plan("vmcoreinfo", "vmcoreinfo", info))
 
 
 def _devices(plans: Plans) -> list[Device]:
@@ -116,6 +128,16 @@ def _devices(plans: Plans) -> list[Device]:
         )
         for plan in plans.devices
         if plan.shown
+    ]
+
+
+def _unknown_models(plans: Plans) -> list[Unread]:
+    architecture = plans.board.architecture or "x86_64"
+    why = "no device model of this name is known: its bus and its drivers are not known either"
+    return [
+        Unread(f"{plan.kind} {plan.model}", why, plan.element.place)
+        for plan in plans.devices
+        if plan.shown and not is_known(canonical(plan.model, architecture))
     ]
 
 

@@ -1,11 +1,12 @@
 """The machine of a libvirt domain: architecture, machine type, and what its `features` and `clock` switch on the board
 
-libvirt always starts QEMU with `-nodefaults` and `usb=off`; everything else that is there without being asked belongs to the
-board, and a few elements turn parts of it on or off with `-machine` options.
+libvirt always starts QEMU with `-nodefaults` and `usb=off`; everything else that is there without being asked belongs
+to the board, and a few elements turn parts of it on or off with `-machine` options.
 
-SOURCE: libvirt 11.3.0 src/qemu/qemu_domain.c (qemuDomainMachineIsQ35, qemuDomainMachineIsI440FX, qemuDomainMachineIsARMVirt),
-src/qemu/qemu_capabilities.c (preferredMachines), src/qemu/qemu_command.c (qemuBuildMachineCommandLine,
-qemuAppendDomainFeaturesMachineParam, qemuBuildMachineACPI: without `<acpi/>` QEMU gets `acpi=off`; qemuBuildClockCommandLine).
+SOURCE: libvirt 11.3.0 src/qemu/qemu_domain.c (qemuDomainMachineIsQ35, qemuDomainMachineIsI440FX,
+qemuDomainMachineIsARMVirt), src/qemu/qemu_capabilities.c (preferredMachines), src/qemu/qemu_command.c
+(qemuBuildMachineCommandLine, qemuAppendDomainFeaturesMachineParam, qemuBuildMachineACPI: without `<acpi/>` QEMU gets
+`acpi=off`; qemuBuildClockCommandLine).
 """
 
 from __future__ import annotations

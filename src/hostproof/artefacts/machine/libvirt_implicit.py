@@ -1,13 +1,13 @@
 """What libvirt adds to a domain: controllers, the balloon, USB, bridges, hubs
 
-A definition that names six devices starts a VM with fifteen. The rules that add the others are libvirt's, not QEMU's, and are
-followed here in libvirt's order. What the board brings by itself (the AHCI and watchdog of ICH9, the IDE of PIIX3, the PS/2 keyboard and
-mouse) comes from the board's inventory instead, so that nothing is counted twice.
+A definition that names six devices starts a VM with fifteen. The rules that add the others are libvirt's, not QEMU's,
+and are followed here in libvirt's order. What the board brings by itself (the AHCI and watchdog of ICH9, the IDE of
+PIIX3, the PS/2 keyboard and mouse) comes from the board's inventory instead, so that nothing is counted twice.
 
 SOURCE: libvirt 11.3.0 src/conf/domain_conf.c (virDomainDefAddImplicitControllers), src/conf/domain_postparse.c
-(virDomainAssignControllerIndexes), src/qemu/qemu_postparse.c (qemuDomainDefAddDefaultDevices), src/qemu/qemu_domain_address.c
-(qemuDomainUSBAddressAddHubs, qemuDomainAssignDevicePCISlots), src/qemu/qemu_command.c (qemuBuildVirtioDevGetConfig,
-qemuBuildFloppyCommandLineControllerOptions).
+(virDomainAssignControllerIndexes), src/qemu/qemu_postparse.c (qemuDomainDefAddDefaultDevices),
+src/qemu/qemu_domain_address.c (qemuDomainUSBAddressAddHubs, qemuDomainAssignDevicePCISlots), src/qemu/qemu_command.c
+(qemuBuildVirtioDevGetConfig, qemuBuildFloppyCommandLineControllerOptions).
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ _PCIE = Connect.PCIE | Connect.AUTOASSIGN
 _MAX_CONTROLLER = 255
 _USB2 = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
-_ORDER = (
-    "pci filesystem interface sound usb scsi sata virtio-serial nvme disk hostdev memballoon rng watchdog video shmem "
-    "input serial iommu vsock memory crypto panic pstore"
-).split()
+_ORDER = [
+    *("pci", "filesystem", "interface", "sound", "usb", "disk", "hostdev", "memballoon", "rng", "watchdog", "video"),
+    *("shmem", "input", "serial", "iommu", "vsock", "memory", "crypto", "panic", "pstore"),
+]
+"""Kinds of devices in the order in which libvirt gives them PCI addresses; controllers go with `usb`."""
+
 _RANK = {kind: rank for rank, kind in enumerate(_ORDER)} | {
     kind: _ORDER.index("usb") for kind in ("scsi", "sata", "virtio-serial", "nvme")
 }
@@ -45,6 +47,9 @@ _USB_PORTS = {
     "qemu-xhci": 4,
 }
 _HUB_PORTS = 8
+_SERIAL_PORTS = 31
+"""Ports of a virtio serial controller; the first is kept for a console."""
+_SCSI_UNITS = 7
 _MAX_EXTENDED_INTERRUPTS = 255
 """More virtual CPUs than this need an IOMMU with extended interrupt mode on Q35."""
 
@@ -91,14 +96,10 @@ def add_implicit(plans: Plans, vcpus: int | None) -> None:
             (plan.index for plan in plans.of("disk") if plan.index is not None and _bus(plan) == bus), default=-1
         )
         _fill(plans, kind, highest, f"a disk on {bus}")
-    if any(True for _ in plans.of("port")):
-        numbers = {_number(plan.element, "controller") for plan in plans.of("port")}
-        present = {plan.index for plan in plans.of("virtio-serial")}
-        for number in sorted(numbers - present):
-            plans.default("virtio-serial", "virtio-serial", "a virtio port", virtio=True, index=number)
+    _add_serial_buses(plans)
     if any(True for _ in plans.of("smartcard")) and not any(True for _ in plans.of("ccid")):
         plans.default("ccid", "usb-ccid", "a smart card", usb=True, index=0)
-    _fill(plans, "scsi", max((plan.index or 0 for plan in plans.of("hostdev-scsi")), default=-1), "a SCSI host device")
+    _fill(plans, "scsi", _scsi_host_devices(plans), "a SCSI host device")
     if plans.board.kind == "q35" and any(plan.model == "floppy" for plan in plans.of("disk")):
         plans.default("fdc", "isa-fdc", "a floppy disk on a board without a floppy controller")
     _add_usb(plans)
@@ -113,6 +114,28 @@ def add_implicit(plans: Plans, vcpus: int | None) -> None:
         plans.default("iommu", "intel-iommu", "more than 255 virtual CPUs")
 
 
+def _add_serial_buses(plans: Plans) -> None:
+    """A virtio serial controller for every number that a port names, and as many as the other ports need."""
+    ports = list(plans.of("port"))
+    if not ports:
+        return
+    given = {_number(plan.element, "controller") if plan.transport == "virtio-serial" else 0 for plan in ports}
+    present = {plan.index for plan in plans.of("virtio-serial")}
+    for number in sorted(given - present):
+        plans.default("virtio-serial", "virtio-serial", "a virtio port", virtio=True, index=number)
+    room = 0
+    for plan in plans.of("virtio-serial"):
+        text = plan.element.get("ports") if plan.origin is Origin.DEFINITION else ""
+        room += (int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 4 else _SERIAL_PORTS) - 1
+    consoles = any(plan.model == "virtconsole" for plan in ports)
+    free = len({plan.index for plan in plans.of("virtio-serial")}) if consoles else 0
+    lacking = len(ports) - room - free
+    while lacking > 0:
+        number = max((plan.index or 0 for plan in plans.of("virtio-serial")), default=-1) + 1
+        plans.default("virtio-serial", "virtio-serial", "more virtio ports", virtio=True, index=number)
+        lacking -= _SERIAL_PORTS - 1
+
+
 def _bus(plan: Plan) -> str:
     return plan.element.attribute("target", "bus") or ("scsi" if plan.model.startswith("scsi-") else "")
 
@@ -120,6 +143,22 @@ def _bus(plan: Plan) -> str:
 def _number(element: Element, attribute: str) -> int:
     text = element.attribute("address", attribute)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+
+def _scsi_host_devices(plans: Plans) -> int:
+    """The highest controller that SCSI devices of the host need: those without an address take the next free unit."""
+    used = {(plan.index, _number(plan.element, "unit")) for plan in plans.of("disk") if _bus(plan) == "scsi"}
+    found = list(plans.of("hostdev-scsi"))
+    used |= {(plan.index, _number(plan.element, "unit")) for plan in found if plan.transport}
+    controller, unit = 0, 0
+    for plan in found:
+        if plan.transport:
+            continue
+        while (controller, unit) in used:
+            controller, unit = (controller, unit + 1) if unit < _SCSI_UNITS - 1 else (controller + 1, 0)
+        plan.index = controller
+        used.add((controller, unit))
+    return max((plan.index or 0 for plan in found), default=-1)
 
 
 def _fill(plans: Plans, kind: str, highest: int, why: str) -> None:
@@ -131,12 +170,16 @@ def _fill(plans: Plans, kind: str, highest: int, why: str) -> None:
         if kind == "sata":
             if number or plans.board.kind != "q35":
                 plans.default("sata", "ahci", why, index=number, connect=_PCI)
-        elif plans.board.kind == "s390-ccw":
+        elif plans.board.kind == "s390-ccw" or (number and _is_virtio_scsi(plans, number - 1)):
             plans.default("scsi", "virtio-scsi", why, index=number, virtio=True)
         elif plans.board.kind == "pseries":
             plans.default("scsi", "spapr-vscsi", why, index=number)
         else:
             plans.default("scsi", "lsi", why, index=number, connect=_PCI)
+
+
+def _is_virtio_scsi(plans: Plans, number: int) -> bool:
+    return any(plan.index == number and plan.model == "virtio-scsi" for plan in plans.of("scsi"))
 
 
 def _add_usb(plans: Plans) -> None:
@@ -175,8 +218,8 @@ def attach(plans: Plans) -> None:
 
 
 def _transport(plan: Plan, plans: Plans) -> None:
-    kind = plan.transport if plan.origin is Origin.DEFINITION or plan.kind in ("interface", "scsi") else ""
-    if not kind:
+    kind = plan.transport
+    if kind not in ("pci", "ccw", "virtio-mmio"):
         kind = "ccw" if plans.board.kind == "s390-ccw" else "pci"
     if kind == "pci":
         conventional = plan.variant == "-transitional" or plan.connect is _PCI or not plans.board.pcie
@@ -195,7 +238,7 @@ def _endpoint(plan: Plan) -> Endpoint:
     return Endpoint(
         plan.connect,
         model=model,
-        address=pci_address(plan.element) if plan.origin is Origin.DEFINITION else None,
+        address=pci_address(plan.element) if plan.element.tag != "devices" else None,
         controller=plan.index if plan.kind == "pci" else None,
         fixed=plan.fixed,
         group=plan.index if plan.kind == "usb" and plan.function >= 0 else None,
@@ -215,7 +258,11 @@ def _add_bridges(plans: Plans) -> None:
     for model in added:
         plans.default("pci", PCI_MODELS[model], "a slot for a PCI device", connect=Connect.NONE)
     if plans.board.kind == "s390-ccw":
-        shown = [plan for plan in plans.devices if plan.connect and plan.shown and plan.kind != "pci"]
+        shown = [
+            plan
+            for plan in plans.devices
+            if plan.shown and plan.kind != "memory" and (plan.connect or plan.kind == "pci")
+        ]
         for plan in shown:
             plans.default("zpci", "zpci", "a PCI device on s390", plan.element)
 

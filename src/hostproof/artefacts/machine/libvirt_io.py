@@ -1,8 +1,8 @@
 """Network, display, input and pass-through devices of a libvirt domain
 
 SOURCE: libvirt 11.3.0 src/qemu/qemu_postparse.c (qemuDomainDefaultNetModel, qemuDomainDefaultVideoDevice),
-src/qemu/qemu_command.c (qemuDeviceVideoGetModel, qemuBuildSoundDevCmd, qemuBuildInputCommandLine, qemuBuildHostdevCommandLine),
-src/conf/domain_postparse.c (virDomainInputDefPostParse).
+src/qemu/qemu_command.c (qemuDeviceVideoGetModel, qemuBuildSoundDevCmd, qemuBuildInputCommandLine,
+qemuBuildHostdevCommandLine), src/conf/domain_postparse.c (virDomainInputDefPostParse).
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ _PCI = Connect.PCI | Connect.AUTOASSIGN
 _PCIE = Connect.PCIE | Connect.AUTOASSIGN
 
 _VIRTIO_NETS = ("virtio", "virtio-transitional", "virtio-non-transitional")
-_PLAIN_NETS = {"netfront": "", "82540EM": "e1000-82540em", "82545EM": "e1000-82545em", "82543GC": "e1000-82544gc"}
+_NETS = {
+    name.lower(): name
+    for name in (
+        *_VIRTIO_NETS,
+        *("rtl8139", "e1000", "e1000e", "igb", "usb-net", "spapr-vlan", "lan9118", "vmxnet3", "netfront"),
+    )
+}
+"""Models that libvirt knows; it compares them without regard to case and hands others to QEMU as they are."""
 _NETS_ELSEWHERE = {"spapr-vlan", "lan9118", "smc91c111", "scm91c111"}
 
 _SOUNDS = {
@@ -56,7 +63,7 @@ def interface(element: Element, plans: Plans) -> None:
     kind = element.get("type")
     model = element.attribute("model", "type")
     backend = backend_of(element)
-    if kind == "hostdev":
+    if kind == "hostdev" or element.attribute("teaming", "type") == "transient":
         _vfio("interface", element, plans, backend)
         return
     origin = Origin.DEFINITION
@@ -66,14 +73,11 @@ def interface(element: Element, plans: Plans) -> None:
         plans.notes.append(
             f"line {element.line}: the interface names no model, libvirt takes {model!r} where the host's QEMU has it"
         )
-    if model in _VIRTIO_NETS:
-        variant = model.removeprefix("virtio")
+    name = _NETS.get(model.lower(), model)
+    if name in _VIRTIO_NETS:
+        variant = name.removeprefix("virtio")
         plan = plans.virtio("interface", "virtio-net", element, backend=backend, origin=origin)
         plan.variant = variant
-        return
-    name = _PLAIN_NETS.get(model, model)
-    if not name:
-        plans.unknown(element, f"interface model {model!r}", "QEMU has no such card")
         return
     connect = _PCIE if name in ("e1000e", "igb") and plans.board.pcie else _PCI
     if name == "usb-net" or name in _NETS_ELSEWHERE:
@@ -232,7 +236,7 @@ def _name_video(card: Plan, primary: bool, plans: Plans) -> None:
     accelerated = card.element.attribute("model", "acceleration", "accel3d") == "yes"
     vhost = card.element.attribute("driver", "name") == "vhostuser"
     if kind == "virtio":
-        vga = primary and (plans.board.x86 or plans.board.kind == "pseries")
+        vga = primary and plans.board.architecture not in ("aarch64", "armv7l", "armv6l", "s390x")
         base = ("vhost-user-vga" if vga else "vhost-user-gpu") if vhost else ("virtio-vga" if vga else "virtio-gpu")
         card.model = f"{base}-gl" if accelerated and not vhost else base
         card.virtio, card.suffix = True, not vga
@@ -279,7 +283,7 @@ def _codecs(element: Element, plans: Plans) -> None:
 
 
 def nothing(element: Element, plans: Plans) -> None:
-    """An element that only says how the host does something: the emulator's path, an audio backend, a filter of redirected devices."""
+    """An element that only says how the host does something: the emulator's path, an audio backend, a filter."""
 
 
 IO: dict[str, Callable[[Element, Plans], None]] = {

@@ -1,8 +1,9 @@
 """Consoles, channels, TPM, memory and the smaller devices of a libvirt domain
 
-SOURCE: libvirt 11.3.0 src/conf/domain_conf.c (virDomainDefAddConsoleCompat), src/qemu/qemu_postparse.c (qemuDomainChrDefPostParse,
-qemuDomainTPMDefPostParse), src/qemu/qemu_domain.c (qemuDomainDefaultPanicModel), src/qemu/qemu_command.c (qemuBuildSerialCommandLine,
-qemuBuildVirtioSerialPortDevProps, qemuBuildTPMDevCmd, qemuBuildPanicCommandLine, qemuBuildMemoryDeviceProps).
+SOURCE: libvirt 11.3.0 src/conf/domain_conf.c (virDomainDefAddConsoleCompat), src/qemu/qemu_postparse.c
+(qemuDomainChrDefPostParse, qemuDomainTPMDefPostParse), src/qemu/qemu_domain.c (qemuDomainDefaultPanicModel),
+src/qemu/qemu_command.c (qemuBuildSerialCommandLine, qemuBuildVirtioSerialPortDevProps, qemuBuildTPMDevCmd,
+qemuBuildPanicCommandLine, qemuBuildMemoryDeviceProps).
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """The `qemu:` namespace: what a domain passes to QEMU past libvirt
 
-`qemu:commandline` holds arguments and environment that libvirt appends without looking at them: a second network card with a port of the
-host forwarded to it may stand there. They are read by the reader of QEMU command lines, each argument with its own line.
-`qemu:override` sets properties of devices behind libvirt's back, `qemu:capabilities` makes libvirt believe in other features of
-QEMU, `qemu:deprecation` only says what happens with deprecated options.
+`qemu:commandline` holds arguments and environment that libvirt appends without looking at them: a second network card
+with a port of the host forwarded to it may stand there. They are read by the reader of QEMU command lines, each
+argument with its own line. `qemu:override` sets properties of devices behind libvirt's back, `qemu:capabilities`
+makes libvirt believe in other features of QEMU, `qemu:deprecation` only says what happens with deprecated options.
 
-SOURCE: libvirt docs/drvqemu.rst, "Pass-through of arbitrary qemu commands", "QEMU feature configuration for testing", "Overriding
-properties of QEMU devices"; libvirt 11.3.0 src/qemu/qemu_command.c (qemuBuildCommandLine: namespace data come last).
+SOURCE: libvirt docs/drvqemu.rst, "Pass-through of arbitrary qemu commands", "QEMU feature configuration for testing",
+"Overriding properties of QEMU devices"; libvirt 11.3.0 src/qemu/qemu_command.c (qemuBuildCommandLine: namespace data
+come last).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hostproof.artefacts.machine.libvirt_xml import QEMU_NAMESPACE, Element
-from hostproof.artefacts.machine.model import Boot, HostInput, Machine, Unread
+from hostproof.artefacts.machine.model import Boot, HostInput, Machine, Origin, Unread
 from hostproof.artefacts.machine.qemu import read_argv
 from hostproof.place import Place
 
@@ -38,7 +39,12 @@ def with_command_line(machine: Machine, domain: Element) -> Machine:
         elif element.tag != "deprecation":
             unread.append(Unread(f"qemu:{element.tag}", "not known", element.place))
     machine = replace(machine, host_inputs=(*machine.host_inputs, *inputs), unread=(*machine.unread, *unread))
-    return _merge(machine, read_argv(argv, machine.place.artefact, machine.format)) if argv else machine
+    if not argv:
+        return machine
+    before = [("-nodefaults", domain.place)]
+    if machine.board:
+        before += [("-machine", domain.place), (machine.board, domain.place)]
+    return _merge(machine, read_argv(before + argv, machine.place.artefact, machine.format))
 
 
 def _arguments(element: Element, inputs: list[HostInput], unread: list[Unread]) -> list[tuple[str, Place]]:
@@ -71,7 +77,9 @@ def _capability(element: Element) -> Unread:
 
 
 def _merge(machine: Machine, extra: Machine) -> Machine:
-    """Arguments that come last win where there can only be one."""
+    """Arguments that come last win where there can only be one; the board is there already."""
+    devices = tuple(device for device in extra.devices if device.origin is not Origin.BOARD)
+    known = set(machine.notes)
     return replace(
         machine,
         vcpus=extra.vcpus if extra.vcpus is not None else machine.vcpus,
@@ -79,13 +87,13 @@ def _merge(machine: Machine, extra: Machine) -> Machine:
         memory_mib=extra.memory_mib if extra.memory_mib is not None else machine.memory_mib,
         confidential=extra.confidential or machine.confidential,
         boot=_boot(machine.boot, extra.boot),
-        devices=(*machine.devices, *extra.devices),
+        devices=(*machine.devices, *devices),
         host_inputs=(*machine.host_inputs, *extra.host_inputs),
         unread=(*machine.unread, *extra.unread),
         notes=(
             *machine.notes,
-            f"{len(extra.devices)} devices come from qemu:commandline, which libvirt hands to QEMU unread",
-            *extra.notes,
+            f"devices that come from qemu:commandline, which libvirt hands to QEMU unread: {len(devices)}",
+            *(note for note in extra.notes if note not in known),
         ),
     )
 

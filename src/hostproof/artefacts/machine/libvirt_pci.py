@@ -1,13 +1,14 @@
 """PCI topology: the bridges and ports that libvirt adds so that every device of a domain has a slot
 
-A domain seldom names its PCI bridges. libvirt gives every device an address, and where no bus has a slot of the right kind it adds
-a controller: a `pcie-root-port` for each PCI Express device, one `pcie-to-pci-bridge` (with a port of its own) for
-conventional devices on a PCI Express machine, `pci-bridge`s on an i440FX. Each is a device that the guest meets, so they are counted here
-by libvirt's own rules; only models matter, not the addresses.
+A domain seldom names its PCI bridges. libvirt gives every device an address, and where no bus has a slot of the right
+kind it adds a controller: a `pcie-root-port` for each PCI Express device, one `pcie-to-pci-bridge` (with a port of
+its own) for conventional devices on a PCI Express machine, `pci-bridge`s on an i440FX. Each is a device that the
+guest meets, so they are counted here by libvirt's own rules; only models matter, not the addresses.
 
 SOURCE: libvirt 11.3.0 src/conf/domain_addr.c (virDomainPCIAddressBusSetModel, virDomainPCIAddressSetGrow,
-virDomainPCIAddressFlagsCompatible, virDomainPCIAddressGetNextAddr), src/qemu/qemu_domain_address.c (qemuDomainAssignPCIAddresses,
-qemuDomainValidateDevicePCISlotsPIIX3, qemuDomainValidateDevicePCISlotsQ35, qemuDomainAssignDevicePCISlots).
+virDomainPCIAddressFlagsCompatible, virDomainPCIAddressGetNextAddr), src/qemu/qemu_domain_address.c
+(qemuDomainAssignPCIAddresses, qemuDomainValidateDevicePCISlotsPIIX3, qemuDomainValidateDevicePCISlotsQ35,
+qemuDomainAssignDevicePCISlots).
 """
 
 from __future__ import annotations
@@ -88,9 +89,9 @@ class Address:
 class Endpoint:
     """A device that needs a PCI address.
 
-    `address` is the one that the definition gives. `controller` is its index where it is a PCI controller, whose model is `model`.
-    `fixed` are the slots of bus 0 where libvirt tries to put it first (the primary video card, an ICH9 sound card). `group` is
-    shared by functions of one slot (USB 2 companions).
+    `address` is the one that the definition gives. `controller` is its index where it is a PCI controller, whose
+    model is `model`. `fixed` are the slots of bus 0 where libvirt tries to put it first (the primary video card, an ICH9
+    sound card). `group` is shared by functions of one slot (USB 2 companions).
     """
 
     connect: Connect
@@ -254,7 +255,7 @@ def _assign(topology: _Topology, endpoints: Sequence[Endpoint]) -> None:
         for endpoint in endpoints
         if endpoint.group is not None and endpoint.address is not None
     }
-    waiting = [endpoint for endpoint in endpoints if endpoint.address is None]
+    waiting = [endpoint for endpoint in endpoints if endpoint.address is None and endpoint.connect]
     rest = []
     for endpoint in waiting:
         slot = next((slot for slot in endpoint.fixed if not topology.used(slot)), None)

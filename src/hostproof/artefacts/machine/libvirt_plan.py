@@ -1,7 +1,7 @@
 """Plans: the devices of a libvirt domain before they have a transport and a slot
 
-A plan is one device as its element asks for it. When all are known, libvirt's rules decide how each virtio device is attached
-(`-pci`, `-ccw`, `-device`) and which bridges the PCI ones need.
+A plan is one device as its element asks for it. When all are known, libvirt's rules decide how each virtio device is
+attached (`-pci`, `-ccw`, `-device`) and which bridges the PCI ones need.
 """
 
 from __future__ import annotations
@@ -102,21 +102,21 @@ def address_of(element: Element) -> str:
 
 
 def pci_address(element: Element) -> Address | None:
-    """The PCI address that the element gives, None where it gives none or not a whole one.
+    """The PCI address that the element gives; None where it gives none, or one of zeros, which asks libvirt to choose.
 
     Numbers are decimal, or hexadecimal after `0x`.
     """
     address = element.first("address")
-    if address is None or address.get("type") != "pci" or "slot" not in address.attributes:
+    if address is None or address.get("type") != "pci":
         return None
     parts = []
-    for name in ("bus", "slot", "function"):
+    for name in ("bus", "slot", "function", "domain"):
         text = address.get(name, "0")
         try:
             parts.append(int(text, 16 if text.lower().startswith("0x") else 10) if len(text) < 12 else -1)
         except ValueError:
             return None
-    return Address(*parts)
+    return Address(*parts[:3]) if any(parts) else None
 
 
 def backend_of(element: Element) -> str | None:

@@ -4,11 +4,12 @@ The element has a type (`sev`, `sev-snp`, `tdx`, `s390-pv`) and fields that beco
 (`sev-guest`, `sev-snp-guest`, `tdx-guest`, `s390-pv-guest`). The fields are given here under QEMU's names, so that a
 domain and the command line that libvirt makes of it read alike.
 
-SOURCE: libvirt 11.3.0 src/conf/domain_conf.c (virDomainSEVCommonDefParseXML, virDomainSEVDefParseXML, virDomainSEVSNPDefParseXML:
-policies are always hexadecimal; `policy` is mandatory for SEV and SEV-SNP), src/qemu/qemu_command.c (qemuBuildSEVCommandLine,
-qemuBuildSEVSNPCommandLine); libvirt commit 798f748210ff tests/qemuxmlconfdata/launch-security-tdx (tdx-guest); QEMU
-target/i386/kvm/tdx.c (tdx_guest_init: attributes default to SEPT_VE_DISABLE) at 05caf2690e5a. The syntax of tdx-tools, before
-TDX was merged (`SocketAddress` below `quoteGenerationService`), is that of intel/libvirt-tdx docs/formatdomain.rst at 117fa5d8146c.
+SOURCE: libvirt 11.3.0 src/conf/domain_conf.c (virDomainSEVCommonDefParseXML, virDomainSEVDefParseXML,
+virDomainSEVSNPDefParseXML: policies are always hexadecimal; `policy` is mandatory for SEV and SEV-SNP),
+src/qemu/qemu_command.c (qemuBuildSEVCommandLine, qemuBuildSEVSNPCommandLine); libvirt commit 798f748210ff
+tests/qemuxmlconfdata/launch-security-tdx (tdx-guest); QEMU target/i386/kvm/tdx.c (tdx_guest_init: attributes default
+to SEPT_VE_DISABLE) at 05caf2690e5a. The syntax of tdx-tools, before TDX was merged (`SocketAddress` below
+`quoteGenerationService`), is that of intel/libvirt-tdx docs/formatdomain.rst at 117fa5d8146c.
 """
 
 from __future__ import annotations
@@ -161,9 +162,7 @@ def _quote_service(element: Element, found: LaunchSecurity) -> str:
     if parts is None:
         found.unread.append(Unread(f"SocketAddress type {kind!r}", "not known", address.place))
         return ""
-    found.notes.append(
-        "launchSecurity holds a SocketAddress: the syntax of tdx-tools from before libvirt merged TDX, which a released libvirt refuses"
-    )
+    found.notes.append("launchSecurity holds a SocketAddress: the syntax of tdx-tools, which no released libvirt takes")
     return ":".join((kind, *parts))
 
 

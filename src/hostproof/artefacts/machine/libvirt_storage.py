@@ -153,7 +153,7 @@ def usb_default(plans: Plans) -> tuple[str, Connect]:
     """The USB controller that libvirt takes where a `controller` element names none, and how it connects."""
     if plans.board.architecture == "aarch64" or plans.board.architecture in ("ppc64", "ppc64le", "loongarch64"):
         return "qemu-xhci", _PCIE if plans.board.pcie else _PCI
-    if plans.board.x86:
+    if plans.board.x86 or plans.board.architecture in ("riscv64", "riscv32"):
         return "piix3-usb-uhci", _PCI
     return "pci-ohci", _PCI
 

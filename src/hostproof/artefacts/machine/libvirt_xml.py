@@ -26,7 +26,7 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 MAX_ELEMENTS = 100_000
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
-"""The namespace of `qemu:commandline` and its like. SOURCE: libvirt docs/drvqemu.rst, "Pass-through of arbitrary qemu commands"."""
+"""The namespace of `qemu:commandline`. SOURCE: libvirt docs/drvqemu.rst, "Pass-through of arbitrary qemu commands"."""
 
 _PROLOGUE = 64 * 1024
 _WHAT = "a libvirt XML document, well-formed, without a document type"
@@ -81,7 +81,7 @@ class Element:
         return found.get(steps[-1]) if found is not None else ""
 
     def walk(self) -> Iterator[Element]:
-        """This element and all below it, in document order."""
+        """The element itself and all below it, in document order."""
         stack = [self]
         while stack:
             here = stack.pop()
