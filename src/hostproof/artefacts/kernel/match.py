@@ -1,0 +1,303 @@
+r"""From devices to drivers: which modules a guest's user space loads for a device, and which a host can make it load.
+
+A device announces itself with a `MODALIAS`; udev hands it to modprobe, which loads every module with an alias that
+matches it as a pattern. SOURCE: `scripts/mod/file2alias.c` of Linux (how match tables become aliases), modprobe(8),
+fnmatch(3) without flags: `*`, `?`, `[a-f]`, `[!x]`, `\x`. modprobe takes `-` and `_` for the same outside of brackets.
+
+Forms of aliases, of which the part before the first `:` names the bus (`acpi*` and `dmi*` are patterns there)::
+
+    pci:v*d*sv*sd*bc*sc*i*    configuration space       acpi*:PNP0501:*    an _HID or _CID of DSDT and SSDTs
+    virtio:d*v*               a virtio transport        pnp:dPNP0501*      the same device on the PNP bus
+
+An ACPI device with resources appears on the PNP bus too, so modpost writes both forms for a PNP table; here a device
+alias `acpi:PNP0501:` counts as `pnp:dPNP0501` as well, and the other way round.
+
+A module needs the modules in its `depends`; those that are built in are no modules and add nothing to a set.
+`softdep` and `PRP0001` (a table that names a device-tree `compatible`) are not followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hostproof.artefacts.kernel.facts import KernelFacts, Module
+
+__all__ = [
+    "BEHIND_CONTROLLER",
+    "AliasIndex",
+    "DriverSet",
+    "builtin_matches",
+    "bus",
+    "configured",
+    "driver_text",
+    "driver_texts",
+    "matches",
+    "matching",
+    "presentable",
+]
+
+BEHIND_CONTROLLER = (
+    "usb",
+    "hid",
+    "serio",
+    "input",
+    "pcmcia",
+    "sdio",
+    "mmc",
+    "mdio",
+    "hdaudio",
+    "scsi",
+    "vmbus",
+    "xen",
+)
+"""Buses whose devices stand behind a controller, hypervisor channel or transport that a host can present."""
+
+Keys = tuple[tuple[str, str], ...]
+_WILD = re.compile(r"[*?\[\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSet:
+    """Modules that devices bind, and all that these modules need.
+
+    `direct` and `closure` are sorted canonical names. `keys` says for each direct driver which aliases bind it, as
+    pairs of module alias and device alias; the latter is empty where any device of the bus would do. `text_bytes`
+    counts the closure.
+    """
+
+    direct: tuple[str, ...]
+    closure: tuple[str, ...]
+    text_bytes: int
+    keys: Mapping[str, Keys] = field(repr=False)
+
+
+def bus(alias: str) -> str:
+    """The bus of an alias: `acpi` for `acpi*:PNP0501:*`; empty where it names none (`fs-ext4`)."""
+    head, colon, _ = alias.partition(":")
+    return head.rstrip("*") if colon else ""
+
+
+def matches(pattern: str, modalias: str) -> bool:
+    """Whether a module's alias matches a device's, as modprobe compares them."""
+    return _Pattern(_normalised(pattern)).matches(modalias.replace("-", "_"))
+
+
+def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
+    """The modules that these devices make the guest load."""
+    modules = facts.modules or ()
+    found = matching({module.name: module.aliases for module in modules}, device_aliases)
+    return _driver_set(modules, found)
+
+
+def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
+    """The modules that some device on one of these buses would make the guest load."""
+    wanted = frozenset(buses)
+    modules = facts.modules or ()
+    found: dict[str, Keys] = {}
+    for module in modules:
+        keys = tuple((alias, "") for alias in module.aliases if bus(alias) in wanted)
+        if keys:
+            found[module.name] = keys
+    return _driver_set(modules, found)
+
+
+def matching(drivers: Mapping[str, Sequence[str]], device_aliases: Iterable[str]) -> dict[str, Keys]:
+    """Of `drivers` (name -> aliases) those that a device binds, with the aliases that met, in the drivers' order."""
+    index = AliasIndex(drivers)
+    found: dict[str, dict[tuple[str, str], None]] = {}
+    for device in dict.fromkeys(device_aliases):
+        for form in _forms(device):
+            for name, alias in index.lookup(form):
+                found.setdefault(name, {})[alias, device] = None
+    return {name: tuple(found[name]) for name in drivers if name in found}
+
+
+def driver_text(facts: KernelFacts, name: str) -> int:
+    """Executable bytes of a module with everything it depends on; 0 where there is no such module."""
+    return driver_texts(facts, (name,))[name]
+
+
+def driver_texts(facts: KernelFacts, names: Iterable[str]) -> dict[str, int]:
+    """`driver_text` of several modules."""
+    by_name = {module.name: module for module in facts.modules or ()}
+    return {name: sum(by_name[other].text_bytes for other in _closure(by_name, (name,))) for name in names}
+
+
+def builtin_matches(facts: KernelFacts, device_aliases: Iterable[str]) -> dict[str, Keys]:
+    """Built-in drivers that these devices bind, as far as `modules.builtin.modinfo` holds their aliases."""
+    return matching(facts.builtin_aliases, device_aliases)
+
+
+def _driver_set(modules: Sequence[Module], found: Mapping[str, Keys]) -> DriverSet:
+    by_name = {module.name: module for module in modules}
+    closure = tuple(sorted(_closure(by_name, found)))
+    return DriverSet(
+        direct=tuple(sorted(found)),
+        closure=closure,
+        text_bytes=sum(by_name[name].text_bytes for name in closure),
+        keys=found,
+    )
+
+
+def _closure(by_name: Mapping[str, Module], names: Iterable[str]) -> set[str]:
+    """`names` and all modules they need; what is no module (it is built in) is left out."""
+    seen: set[str] = set()
+    stack = [name for name in names if name in by_name]
+    while stack:
+        name = stack.pop()
+        if name not in seen:
+            seen.add(name)
+            stack.extend(other for other in by_name[name].depends if other in by_name and other not in seen)
+    return seen
+
+
+def _forms(device: str) -> tuple[str, ...]:
+    """The aliases under which one device appears."""
+    head, _, rest = device.partition(":")
+    if head == "acpi":
+        return (device, *(f"pnp:d{identifier}" for identifier in rest.split(":") if identifier))
+    if head == "pnp" and rest.startswith("d"):
+        return (device, f"acpi:{rest[1:]}:")
+    return (device,)
+
+
+class AliasIndex:
+    """Patterns by their literal beginning, so that a device is compared with the few that can match it."""
+
+    def __init__(self, drivers: Mapping[str, Sequence[str]]) -> None:
+        self._by_head: dict[str, list[tuple[str, str, str]]] = {}
+        for name, aliases in drivers.items():
+            for alias in aliases:
+                pattern = _normalised(alias)
+                wild = _WILD.search(pattern)
+                head = pattern[: wild.start()] if wild else pattern
+                self._by_head.setdefault(head, []).append((name, alias, pattern))
+        self._lengths = sorted({len(head) for head in self._by_head})
+
+    def lookup(self, modalias: str) -> list[tuple[str, str]]:
+        """Name and alias of every driver that the device binds, in the order in which the aliases were given."""
+        text = modalias.replace("-", "_")
+        found = []
+        for length in self._lengths:
+            if length > len(text):
+                break
+            for name, alias, pattern in self._by_head.get(text[:length], ()):
+                if _Pattern(pattern).matches(text):
+                    found.append((name, alias))
+        return found
+
+
+def _normalised(pattern: str) -> str:
+    """`-` as `_`, except within brackets, where it is a range."""
+    if "-" not in pattern:
+        return pattern
+    if "[" not in pattern:
+        return pattern.replace("-", "_")
+    return "".join(
+        part if part.startswith("[") else part.replace("-", "_") for part in re.split(r"(\[[^\]]*\])", pattern)
+    )
+
+
+class _Pattern:
+    """A pattern as the pieces between its stars. Matching takes each piece at its first place, so it never goes back
+    over an earlier star and costs at most the product of both lengths.
+    """
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, pattern: str) -> None:
+        self._pieces = _split(pattern)
+
+    def matches(self, text: str) -> bool:
+        first, *rest = self._pieces
+        position = _at(first, text, 0)
+        if position is None:
+            return False
+        if not rest:
+            return position == len(text)
+        *middle, last = rest
+        for piece in middle:
+            position = _find(piece, text, position)
+            if position is None:
+                return False
+        start = len(text) - _length(last)
+        return start >= position and _at(last, text, start) is not None
+
+
+Piece = str | list[tuple[str, bool] | None]
+"""Literal text, or one entry per character: characters that fit (and whether they are excluded), or None for any."""
+
+
+def _split(pattern: str) -> list[Piece]:
+    if "[" not in pattern and "?" not in pattern and "\\" not in pattern:
+        return list(pattern.split("*"))
+    pieces: list[Piece] = []
+    piece: list[tuple[str, bool] | None] = []
+    position = 0
+    while position < len(pattern):
+        character = pattern[position]
+        position += 1
+        if character == "*":
+            pieces.append(piece)
+            piece = []
+        elif character == "?":
+            piece.append(None)
+        elif (
+            character == "["
+            and (end := pattern.find("]", position + 1 + (pattern[position : position + 1] in "!^"))) > 0
+        ):
+            piece.append(_bracket(pattern[position:end]))
+            position = end + 1
+        else:
+            if character == "\\" and position < len(pattern):
+                character = pattern[position]
+                position += 1
+            piece.append((character, False))
+    return [*pieces, piece]
+
+
+def _bracket(body: str) -> tuple[str, bool]:
+    excluded = body[:1] in ("!", "^")
+    body = body[1:] if excluded else body
+    characters: list[str] = []
+    position = 0
+    while position < len(body):
+        if position + 2 < len(body) and body[position + 1] == "-":
+            low, high = ord(body[position]), min(ord(body[position + 2]), ord(body[position]) + 255)
+            characters.extend(map(chr, range(low, high + 1)))
+            position += 3
+        else:
+            characters.append(body[position])
+            position += 1
+    return "".join(characters), excluded
+
+
+def _length(piece: Piece) -> int:
+    return len(piece)
+
+
+def _at(piece: Piece, text: str, start: int) -> int | None:
+    """Where the piece ends if it stands at `start`."""
+    end = start + len(piece)
+    if start < 0 or end > len(text):
+        return None
+    if isinstance(piece, str):
+        return end if text.startswith(piece, start) else None
+    for offset, entry in enumerate(piece):
+        if entry is not None and (text[start + offset] in entry[0]) is entry[1]:
+            return None
+    return end
+
+
+def _find(piece: Piece, text: str, start: int) -> int | None:
+    """Where the first occurrence of the piece from `start` on ends."""
+    if isinstance(piece, str):
+        found = text.find(piece, start)
+        return None if found < 0 else found + len(piece)
+    for position in range(start, len(text) - len(piece) + 1):
+        end = _at(piece, text, position)
+        if end is not None:
+            return end
+    return None
