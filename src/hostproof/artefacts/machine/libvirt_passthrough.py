@@ -41,10 +41,12 @@ def with_command_line(machine: Machine, domain: Element) -> Machine:
     machine = replace(machine, host_inputs=(*machine.host_inputs, *inputs), unread=(*machine.unread, *unread))
     if not argv:
         return machine
-    before = [("-nodefaults", domain.place)]
+    before = [(f"qemu-system-{machine.architecture or 'x86_64'}", domain.place), ("-nodefaults", domain.place)]
+    before.append(("-no-user-config", domain.place))
     if machine.board:
         before += [("-machine", domain.place), (machine.board, domain.place)]
-    return _merge(machine, read_argv(before + argv, machine.place.artefact, machine.format))
+    artefact, kind = machine.place.artefact, machine.format
+    return _merge(machine, read_argv(before, artefact, kind), read_argv(before + argv, artefact, kind))
 
 
 def _arguments(element: Element, inputs: list[HostInput], unread: list[Unread]) -> list[tuple[str, Place]]:
@@ -76,25 +78,21 @@ def _capability(element: Element) -> Unread:
     return Unread(what, "libvirt is told of other features than QEMU has, and may add other devices", element.place)
 
 
-def _merge(machine: Machine, extra: Machine) -> Machine:
-    """Arguments that come last win where there can only be one; the board is there already."""
+def _merge(machine: Machine, base: Machine, extra: Machine) -> Machine:
+    """What the arguments add to the bare machine `base`. Those that come last win where there can only be one."""
     devices = tuple(device for device in extra.devices if device.origin is not Origin.BOARD)
-    known = set(machine.notes)
+    count = f"devices that come from qemu:commandline, which libvirt hands to QEMU unread: {len(devices)}"
     return replace(
         machine,
-        vcpus=extra.vcpus if extra.vcpus is not None else machine.vcpus,
-        cpu_model=extra.cpu_model or machine.cpu_model,
-        memory_mib=extra.memory_mib if extra.memory_mib is not None else machine.memory_mib,
+        vcpus=extra.vcpus if extra.vcpus != base.vcpus else machine.vcpus,
+        cpu_model=extra.cpu_model if extra.cpu_model != base.cpu_model else machine.cpu_model,
+        memory_mib=extra.memory_mib if extra.memory_mib != base.memory_mib else machine.memory_mib,
         confidential=extra.confidential or machine.confidential,
         boot=_boot(machine.boot, extra.boot),
         devices=(*machine.devices, *devices),
-        host_inputs=(*machine.host_inputs, *extra.host_inputs),
-        unread=(*machine.unread, *extra.unread),
-        notes=(
-            *machine.notes,
-            f"devices that come from qemu:commandline, which libvirt hands to QEMU unread: {len(devices)}",
-            *(note for note in extra.notes if note not in known),
-        ),
+        host_inputs=(*machine.host_inputs, *(one for one in extra.host_inputs if one not in base.host_inputs)),
+        unread=(*machine.unread, *(one for one in extra.unread if one not in base.unread)),
+        notes=(*machine.notes, count, *(note for note in extra.notes if note not in base.notes)),
     )
 
 

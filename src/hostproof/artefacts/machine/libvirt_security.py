@@ -105,6 +105,7 @@ def launch_security(domain: Element) -> LaunchSecurity:
     technology = _TECHNOLOGIES[kind]
     if kind == "sev" and policy is not None and policy & SEV_POLICY_ES:
         technology = "sev-es"
+        found.notes.append("launchSecurity is of type sev, and bit 2 of its policy asks for SEV-ES")
     if kind in ("sev", "sev-snp"):
         found.kernel_hashes = dict(fields).get("kernel-hashes") == "on"
     found.confidential = Confidential(
