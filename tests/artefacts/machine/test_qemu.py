@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,30 @@ class TestScript:
 
         assert confidential(machine).policy is None
         assert "sev-snp-guest.policy" in unread(machine)
+
+    def test_json_that_needs_a_variable_is_unread(self) -> None:
+        machine = line('qemu-system-x86_64 -M q35 -object "{\\"qom-type\\":\\"sev-guest\\",\\"policy\\":$P}"')
+
+        assert machine.confidential is None
+        assert len(unread(machine)) == 1
+
+    def test_commands_that_only_print_are_passed_over(self) -> None:
+        machine = line("qemu-system-x86_64 --version\nqemu-system-x86_64 -machine help\nqemu-system-s390x -m 1G")
+
+        assert machine.architecture == "s390x"
+        assert machine.board is not None
+        assert machine.board.startswith("s390-ccw-virtio")
+
+    def test_a_libvirt_log_is_a_script_as_well(self) -> None:
+        machine = line(
+            "2026-01-01 10:00:00.000+0000: starting up libvirt version: 11.3.0, qemu version: 10.0.0, hostname: h\n"
+            "LC_ALL=C \\\nHOME=/var/lib \\\n/usr/bin/qemu-system-x86_64 \\\n-name guest=vm,debug-threads=on \\\n-S \\\n"
+            "-machine pc-q35-9.2,usb=off,acpi=on -m size=1048576k -msg timestamp=on\n"
+            "char device redirected to /dev/pts/1 (label charserial0)\n"
+        )
+
+        assert (machine.name, machine.memory_mib) == ("vm", 1024)
+        assert unread(machine) == []
 
     def test_further_commands_are_told(self) -> None:
         machine = line("qemu-system-x86_64 -machine pc\nqemu-system-x86_64 -machine q35")
@@ -429,6 +454,7 @@ MALFORMED = {
     "help": b"qemu-system-x86_64 -help",
     "device help": b"qemu-system-x86_64 -machine q35 -device help",
     "too many arguments": b"qemu-system-x86_64 " + b"-S " * 100_000,
+    "too many files": b"qemu-system-x86_64 -machine pc" + b" -readconfig a" * 17,
     "too large": b"qemu-system-x86_64 " + b"a" * 3_000_000,
     "too many keys": b"qemu-system-x86_64 -machine q35 -device a" + b",b" * 20_000,
 }
@@ -447,6 +473,31 @@ def test_malformed_input_gives_a_located_error(case: str) -> None:
 def test_an_argv_of_100_000_arguments_is_refused() -> None:
     with pytest.raises(InputError, match="100000 arguments"):
         read_argv([("-S", Place("x"))] * 100_000, "x", "qemu-argv")
+
+
+HEAVY = {
+    "globals and devices": ["-global", "edu.a=b"] * 2000 + ["-device", "edu"] * 2000,
+    "one disk, then -set": ["-drive", "if=none,id=a,file=b"] + ["-set", "drive.a.b=c"] * 4000,
+    "block chain": [
+        word
+        for number in range(64)
+        for word in ("-blockdev", f"raw,node-name=n{number},file=n{number + 1}" + ",a=b" * 900)
+    ]
+    + ["-device", "virtio-blk-pci,drive=n0"] * 3900,
+    "cards": ["-nic", "user"] * 4000,
+    "objects": ["-object", "sev-guest,id=a"] * 4000,
+    "unknown options": ["-a"] * 8000,
+}
+
+
+@pytest.mark.parametrize("case", HEAVY)
+def test_the_largest_command_lines_take_seconds_at_most(case: str) -> None:
+    argv = [("qemu-system-x86_64", Place("x")), *((text, Place("x")) for text in HEAVY[case])]
+    begun = time.process_time()
+    machine = read_argv(argv, "x", "qemu-argv")
+
+    assert machine.vmm == "qemu"
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("config", [b'key = "early"', b"[device", b"[device]\nx = y", b"\xff"])

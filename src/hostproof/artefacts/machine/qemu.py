@@ -73,11 +73,10 @@ def _draft(words: tuple[Word, ...], place: Place) -> Draft:
     """An empty draft, with the architecture that the binary names."""
     binary = binary_name(words[0].text) if words else None
     target = _TARGET.match(binary) if binary else None
-    architecture = target[1] if target and target[1] in _ARCHITECTURES else None
-    draft = Draft(place, architecture)
-    if binary is not None and architecture is None and binary.startswith("kvm"):
+    draft = Draft(place, target[1] if target else None)
+    if binary is not None and binary.startswith("kvm"):
         draft.architecture = "x86_64"
-    elif target is not None and architecture is None:
+    elif target is not None and target[1] not in _ARCHITECTURES:
         draft.cannot_read(words[0].text, "the architecture of this binary is not known", words[0].place)
     return draft
 
@@ -182,6 +181,10 @@ def _machine_boot(draft: Draft) -> None:
         draft.boots(**{field: path})
         if field == "firmware":
             draft.boots(firmware_place=entry.place)
+    for key in ("oem-id", "oem-table-id", "x-oem-id", "x-oem-table-id"):
+        if key in draft.machine:
+            value, entry = draft.machine[key]
+            draft.add_input(key, "text in the headers of all ACPI tables", "C04", entry.place, value)
     if "dtb" in draft.machine:
         value, entry = draft.machine["dtb"]
         draft.add_input("device tree", "description of the hardware for the guest's kernel", "", entry.place, value)

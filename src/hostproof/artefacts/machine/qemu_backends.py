@@ -115,7 +115,11 @@ def device_backend(draft: Draft, model: str, options: Options) -> str | None:
     if (drive := options.get("drive")) is not None:
         if drive in draft.drives:
             return draft.drives[drive].backend
-        return node_end(draft, draft.nodes[drive]) if drive in draft.nodes else f"drive:{drive}"
+        if drive not in draft.nodes:
+            return f"drive:{drive}"
+        if drive not in draft.node_ends:
+            draft.node_ends[drive] = node_end(draft, draft.nodes[drive])
+        return draft.node_ends[drive]
     for key, known in (
         ("netdev", draft.netdevs),
         ("chardev", draft.chardevs),

@@ -51,6 +51,9 @@ _CARDS = ("e1000", "virtio-net", "rtl8139", "ne2k", "pcnet", "tulip", "vmxnet3",
 
 def resolve_board(draft: Draft) -> None:
     """Settles which board and architecture it is, before anything depends on them."""
+    if draft.board is None and draft.architecture is None:
+        draft.architecture = "x86_64"
+        draft.note("neither the binary nor a machine names the architecture: it is taken as x86_64")
     if draft.board is None and draft.architecture is not None:
         draft.board = _DEFAULT_BOARDS.get(draft.architecture)
         if draft.board is None:
@@ -93,7 +96,7 @@ def add_board(draft: Draft) -> None:
 
 def _devices(draft: Draft, *, defaults: bool) -> list[Device]:
     switches = {key: value for key, (value, _) in draft.machine.items()}
-    switches |= {f"{driver}.{name}": value for driver, name, value in draft.globals}
+    switches |= {f"{driver}.{name}": value for driver, pairs in draft.globals.items() for name, value in pairs}
     found = board_devices(
         draft.board or "",
         architecture=draft.architecture or "",
@@ -127,7 +130,7 @@ def _flag(model: str) -> str | None:
 
 def _suppress(draft: Draft) -> None:
     """Which defaults the devices, globals and drives of the command line switch off."""
-    drivers = {device.model for device in draft.devices} | {driver for driver, _, _ in draft.globals}
+    drivers = {device.model for device in draft.devices} | set(draft.globals)
     draft.suppressed |= {DEFAULT_FLAGS[driver] for driver in drivers if driver in DEFAULT_FLAGS}
     taken = {drive.index for drive in draft.plugged if drive.interface in ("", "ide")}
     free = 0

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from hostproof.artefacts.machine.qemu_options import OPTIONS
-from hostproof.artefacts.machine.qemu_tokens import MAX_BYTES, Command, Word, commands
+from hostproof.artefacts.machine.qemu_tokens import MAX_ARGUMENTS, MAX_BYTES, Command, Word, commands
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -66,6 +66,8 @@ def _start(words: Sequence[str], *, unresolved: Sequence[bool]) -> int | None:
     """Where the QEMU command line begins among these words; None where there is none."""
     index = _binary_index(words)
     if index is not None:
+        if _starts_nothing(words[index + 1 : index + 3]):
+            return None
         following = words[index + 1 : index + 2]
         named = (binary_name(words[index]) or "").startswith("qemu-system-")
         return index if named or any(text.startswith(("-", "$")) for text in following) else None
@@ -75,6 +77,11 @@ def _start(words: Sequence[str], *, unresolved: Sequence[bool]) -> int | None:
     if words[0].startswith("-"):
         return 0
     return next((i for i in range(ours[0]) if unresolved[i]), None)
+
+
+def _starts_nothing(arguments: Sequence[str]) -> bool:
+    """Whether QEMU only prints something: `--version`, `-machine help`."""
+    return bool(arguments) and (arguments[0].lstrip("-") in ("version", "help", "h") or arguments[-1] in ("help", "?"))
 
 
 def command_line(data: bytes, name: str) -> tuple[tuple[Word, ...], list[Word]]:
@@ -107,6 +114,10 @@ def command_line(data: bytes, name: str) -> tuple[tuple[Word, ...], list[Word]]:
             "no QEMU command line",
             place=Place(name),
             expected="qemu-system-... with its options, as a shell line, a list of arguments, /proc/PID/cmdline or JSON",
+        )
+    if len(chosen) > MAX_ARGUMENTS:
+        raise InputError(
+            f"a command line of {len(chosen)} arguments", place=chosen[0].place, expected=f"at most {MAX_ARGUMENTS}"
         )
     return chosen, others
 

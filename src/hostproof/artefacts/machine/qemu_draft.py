@@ -57,7 +57,8 @@ class Draft:
     """The default devices that something on the command line switches off, by the names of QEMU's flags."""
     machine: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     """Properties of the machine with dashes for underscores; the last one written wins."""
-    globals: list[tuple[str, str, str]] = field(default_factory=list)
+    globals: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Properties that `-global` sets, by the driver it names."""
     chardevs: dict[str, str] = field(default_factory=dict)
     netdevs: dict[str, str] = field(default_factory=dict)
     fsdevs: dict[str, str] = field(default_factory=dict)
@@ -65,6 +66,8 @@ class Draft:
     audiodevs: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, Options] = field(default_factory=dict)
     """Block nodes by `node-name`."""
+    node_ends: dict[str, str] = field(default_factory=dict)
+    """What each block node stands on, once it was asked for."""
     drives: dict[str, Drive] = field(default_factory=dict)
     """Drives by `id`."""
     objects: dict[str, Entry] = field(default_factory=dict)
@@ -81,7 +84,8 @@ class Draft:
     devices: list[Device] = field(default_factory=list)
     host_inputs: list[HostInput] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    """Sentences, each once, in the order in which they came."""
     declared: list[tuple[str, Place]] = field(default_factory=list)
 
     def add_device(
@@ -100,10 +104,9 @@ class Draft:
         if not device_models.is_known(canonical):
             why = "no device model of this name is known: its bus and what the guest would bind to it are not either"
             self.cannot_read(f"device {model}", why, place)
+        given = {name for name, _ in properties}
         inherited = tuple(
-            (name, value)
-            for driver, name, value in self.globals
-            if driver in (model, canonical) and all(name != given for given, _ in properties)
+            pair for driver in {model, canonical} for pair in self.globals.get(driver, ()) if pair[0] not in given
         )
         self.devices.append(
             device_models.device(
@@ -121,8 +124,7 @@ class Draft:
 
     def note(self, sentence: str) -> None:
         """Adds a sentence about how the command line was read, once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+        self.notes[sentence] = None
 
     def set_machine(self, key: str, value: str, entry: Entry) -> None:
         """Sets a property of the machine; underscores are dashes (system/vl.c, keyval_dashify)."""

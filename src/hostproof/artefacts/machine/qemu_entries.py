@@ -24,6 +24,8 @@ from hostproof.place import Place
 
 __all__ = ["entries"]
 
+MAX_CONFIG_FILES = 16
+
 _GROUP = re.compile(r'\[\s*([A-Za-z0-9_-]{1,63})(?:\s+"([^"]{1,63})")?\s*\]\s*$')
 _ASSIGNMENT = re.compile(r'\s*([^\s="]{1,63})\s*=\s*"([^"]{0,1023})"\s*$')
 _SET = re.compile(r"([^.=]{1,63})\.([^.=]{1,63})\.([^=]{1,63})=(.*)", re.DOTALL)
@@ -37,6 +39,7 @@ _GROUPS = {"memory": "m", "smp-opts": "smp", "boot-opts": "boot", "acpi": "acpit
 def entries(draft: Draft, words: Sequence[Word], config_files: Mapping[str, bytes]) -> list[Entry]:
     """The options that `words` (without the binary) give. Raises InputError where an option lacks its argument."""
     found: list[Entry] = []
+    settable: dict[tuple[str, str], int] = {}
     counts: Counter[str] = Counter()
     position = 0
     while position < len(words):
@@ -48,6 +51,8 @@ def entries(draft: Draft, words: Sequence[Word], config_files: Mapping[str, byte
             continue
         name = word.text[2:] if word.text.startswith("--") else word.text[1:]
         counts[name] += 1
+        if name == "readconfig" and counts[name] > MAX_CONFIG_FILES:
+            raise InputError("too many configuration files", place=word.place, expected=f"at most {MAX_CONFIG_FILES}")
         place = _placed(word.place, f"-{name} #{counts[name]}" if len(name) < 40 else "option")
         option = OPTIONS.get(name)
         if option is None:
@@ -63,7 +68,9 @@ def entries(draft: Draft, words: Sequence[Word], config_files: Mapping[str, byte
                 raise InputError(f"-{name} without its argument", place=place, expected="an argument after the option")
             value = words[position]
             position += 1
-        _take(draft, found, _entry(option, value, place), config_files)
+        entry = _entry(draft, option, value, place)
+        if entry is not None:
+            _take(draft, found, settable, entry, config_files)
         if len(found) > MAX_ARGUMENTS:
             raise InputError(f"more than {MAX_ARGUMENTS} options", place=place, expected=f"at most {MAX_ARGUMENTS}")
     for entry in found:
@@ -87,40 +94,54 @@ def _positional(draft: Draft, word: Word, counts: Counter[str]) -> Entry | None:
     return Entry("hda", word.text, Options(), _placed(word.place, f"disk image #{counts['hda']}"))
 
 
-def _entry(option: Option, value: Word, place: Place) -> Entry:
+def _entry(draft: Draft, option: Option, value: Word, place: Place) -> Entry | None:
     """`-name` with its argument. A list of keys is only taken apart where the option has one."""
-    parsed = Options() if option.plain or not option.argument else options(value.text, option.implied, place)
+    try:
+        parsed = Options() if option.plain or not option.argument else options(value.text, option.implied, place)
+    except InputError:
+        if not value.unresolved:
+            raise
+        why = "an expansion of the shell stands inside this JSON, which is none without it"
+        draft.cannot_read(f"-{option.name} {value.text}"[:200], why, place)
+        return None
     return Entry(option.name, value.text, parsed, place, value.unresolved)
 
 
-def _take(draft: Draft, found: list[Entry], entry: Entry, config_files: Mapping[str, bytes]) -> None:
+def _take(
+    draft: Draft,
+    found: list[Entry],
+    settable: dict[tuple[str, str], int],
+    entry: Entry,
+    config_files: Mapping[str, bytes],
+) -> None:
+    """Puts an option after those before it; `settable` remembers where those stand that `-set` reaches."""
     if entry.option == "readconfig":
         data = config_files.get(entry.text)
         if data is None:
             why = f"the configuration file {entry.text!r} was not given; it may define anything"
             draft.cannot_read(f"-readconfig {entry.text}", why, entry.place)
-        else:
-            found.extend(_config_file(draft, data, entry.text))
+        for read in [] if data is None else _config_file(draft, data, entry.text):
+            _take(draft, found, settable, read, {})
     elif entry.option == "set":
-        _set(draft, found, entry)
+        _set(draft, found, settable, entry)
     else:
+        if entry.option in _SETTABLE and not entry.text.startswith("{"):
+            settable[entry.option, entry.options.get("id") or ""] = len(found)
         found.append(entry)
 
 
-def _set(draft: Draft, found: list[Entry], entry: Entry) -> None:
+def _set(draft: Draft, found: list[Entry], settable: dict[tuple[str, str], int], entry: Entry) -> None:
     match = _SET.fullmatch(entry.text)
     if match is None:
         draft.cannot_read(f"-set {entry.text}", "not of the form group.id.arg=value", entry.place)
         return
     group, identifier, key, value = match.groups()
-    if group in _SETTABLE:
-        for index in range(len(found) - 1, -1, -1):
-            earlier = found[index]
-            if earlier.option == group and earlier.options.get("id") == identifier:
-                found[index] = replace(earlier, options=earlier.options.with_pair(key, value))
-                return
-    why = f"no {group} with the id {identifier!r} stands before it that -set could change"
-    draft.cannot_read(f"-set {entry.text}", why, entry.place)
+    index = settable.get((group, identifier))
+    if index is None:
+        why = f"no {group} with the id {identifier!r} stands before it that -set could change"
+        draft.cannot_read(f"-set {entry.text}", why, entry.place)
+        return
+    found[index] = replace(found[index], options=found[index].options.with_pair(key, value))
 
 
 def _config_file(draft: Draft, data: bytes, name: str) -> list[Entry]:

@@ -119,7 +119,7 @@ def _global(draft: Draft, entry: Entry) -> None:
     name, equals, value = rest.partition("=")
     options = entry.options
     if dot and equals and "=" not in driver:
-        draft.globals.append((driver, name, value))
+        draft.globals.setdefault(driver, []).append((name, value))
         return
     keys = dict(pair.split("=", 1) for pair in entry.text.split(",") if "=" in pair)
     found = [keys.get(key, options.get(key)) for key in ("driver", "property", "value")]
@@ -127,7 +127,7 @@ def _global(draft: Draft, entry: Entry) -> None:
         why = "neither driver.property=value nor driver=,property=,value="
         draft.cannot_read(f"-global {entry.text}"[:200], why, entry.place)
         return
-    draft.globals.append((found[0], found[1], found[2]))
+    draft.globals.setdefault(found[0], []).append((found[1], found[2]))
 
 
 def _vcpus(entry: Entry) -> int | None:

@@ -21,7 +21,10 @@ __all__ = ["MAX_ARGUMENTS", "MAX_BYTES", "Command", "Word", "commands", "text_of
 
 MAX_BYTES = 2 * 1024 * 1024
 """Linux lets a process have at most 6 MiB of arguments by default; no real QEMU comes near a tenth of this."""
-MAX_ARGUMENTS = 20_000
+MAX_ARGUMENTS = 8192
+"""Arguments of one QEMU command; a VM with a hundred devices has about a thousand."""
+MAX_WORDS = 200_000
+"""Words of a whole script."""
 
 _PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>#]+")
 _IN_DOUBLE_QUOTES = re.compile(r'[^"\\$`]+')
@@ -71,8 +74,8 @@ def commands(data: bytes, name: str) -> list[Command]:
     else:
         found = _Shell(text, name).commands()
     count = sum(len(command.words) for command in found)
-    if count > MAX_ARGUMENTS:
-        raise InputError(f"a command line of {count} words", place=Place(name), expected=f"at most {MAX_ARGUMENTS}")
+    if count > MAX_WORDS:
+        raise InputError(f"a file of {count} words", place=Place(name), expected=f"at most {MAX_WORDS}")
     return found
 
 

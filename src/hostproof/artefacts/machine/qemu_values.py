@@ -26,7 +26,7 @@ __all__ = ["MAX_DEPTH", "Options", "boolean", "integer", "json_value", "mebibyte
 
 MAX_DEPTH = 64
 """Nesting of a JSON value; QEMU itself allows 1024 (qobject/json-parser.c), real command lines use five."""
-MAX_PAIRS = 10_000
+MAX_PAIRS = 1000
 
 _TRUE = frozenset({"on", "yes", "true", "y"})
 _FALSE = frozenset({"off", "no", "false", "n"})
