@@ -74,7 +74,8 @@ def _guest(guest: Node, architecture: str | None) -> Machine:
     kind, fields = _variant(isolation)
     image = guest.get("image")
     image_kind, image_fields = _variant(image) if image else ("none", guest)
-    line = image_fields.get("command_line") if image_fields.value and image_kind != "none" else None
+    linux = image_fields if image_kind == "linux" else image_fields.get("linux") if image_kind != "none" else None
+    line = linux.get("command_line") if linux else None
     return Machine(
         format="igvm-manifest",
         vmm="openvmm",
@@ -124,6 +125,10 @@ def _isolation(kind: str, fields: Node, guest: Node) -> Confidential | None:
         place = fields.place
     shown = [(key, node.text()) for key, node in fields.mapping().items() if not isinstance(node.value, dict | list)]
     shown.extend((key, node.text()) for key in ("guest_svn", "max_vtl") if (node := guest.get(key)) is not None)
+    paravisor = guest.get("image")
+    line = paravisor.get("openhcl", "command_line") if paravisor and isinstance(paravisor.value, dict) else None
+    if line is not None:
+        shown.append(("paravisor-command-line", line.text()))
     return Confidential(
         technology=technology,
         place=fields.place,
@@ -160,7 +165,7 @@ def _build(root: Node) -> tuple[Machine, ...]:
     machines: list[Machine] = []
     for vmm, target in (targets.mapping() if targets else {}).items():
         platforms = target.get("platforms")
-        words = [node for node in platforms.items()] if platforms else []
+        words = platforms.items() if platforms else []
         if len(words) > MAX_GUESTS:
             raise target.unexpected(f"at most {MAX_GUESTS} platforms")
         machines.extend(_target(root, vmm, target, word) for word in words)
