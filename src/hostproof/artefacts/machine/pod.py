@@ -85,8 +85,15 @@ def _pods(documents: tuple[Node, ...]) -> list[tuple[Node, Node]]:
             template = template.get("spec", "template") or template
         spec = template.get("spec")
         if spec is not None and isinstance(spec.value, dict) and spec.get("containers") is not None:
-            pods.append((spec, template.get("metadata") or spec))
+            metadata = template.get("metadata") or node.get("metadata") or spec
+            pods.append((spec, metadata if metadata.get("name") or node is template else _named(metadata, node)))
     return pods
+
+
+def _named(metadata: Node, owner: Node) -> Node:
+    """The metadata of a template, with the name of the object that it belongs to."""
+    name = owner.get("metadata", "name")
+    return Node({**metadata.mapping(), "name": name}, metadata.place) if name is not None else metadata
 
 
 class _Pod:
