@@ -52,8 +52,18 @@ def board_of_qemu(
     """The inventory of a board from QEMU: what the reader otherwise asks `board_devices` for."""
     properties = "".join(f",{key}={value}" for key, value in switches.items() if key in ("usb", "hpet"))
     argv = ["-machine", machine + properties, *([] if defaults else ["-nodefaults"])]
-    devices = tuple(Device(model, "unknown", Origin.BOARD, place) for model in device_tree(*argv))
-    return BoardDevices(machine, "live", devices, ())
+    own = Counter(device_tree("-machine", machine + properties, "-nodefaults"))
+    devices = []
+    for model in device_tree(*argv):
+        devices.append(Device(model, "unknown", Origin.BOARD if own[model] > 0 else Origin.DEFAULT, place))
+        own[model] -= 1
+    return BoardDevices(machine, "live", tuple(devices), ())
+
+
+def models_read(argv: list[str]) -> Counter[str]:
+    """The models that the reader gives for these arguments."""
+    machine = read_argv([(text, Place("argv")) for text in [QEMU, *argv]], "argv", "qemu-argv")
+    return Counter(device.model for device in machine.devices)
 
 
 DISK = "null-co://"
@@ -111,12 +121,21 @@ LINES = {
 @needs_qemu
 @pytest.mark.parametrize("machine", ["pc", "q35", "pc-q35-7.2"])
 @pytest.mark.parametrize("line", LINES)
-def test_the_devices_are_those_of_qemu(machine: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_for_defaults_are_those_of_qemu(machine: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu_board, "board_devices", board_of_qemu)
     argv = ["-machine", machine, *LINES[line].split()]
-    read = read_argv([(text, Place("argv")) for text in [QEMU, *argv]], "argv", "qemu-argv")
 
-    assert Counter(device_tree(*argv)) == Counter(device.model for device in read.devices)
+    assert Counter(device_tree(*argv)) == models_read(argv)
+
+
+@pytest.mark.slow
+@needs_qemu
+@pytest.mark.parametrize("machine", ["pc-i440fx-7.2", "pc-q35-7.2"])
+@pytest.mark.parametrize("line", LINES)
+def test_the_devices_are_those_of_qemu(machine: str, line: str) -> None:
+    argv = ["-machine", machine, *LINES[line].split()]
+
+    assert Counter(device_tree(*argv)) == models_read(argv)
 
 
 @needs_qemu

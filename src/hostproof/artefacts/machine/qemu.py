@@ -195,8 +195,8 @@ def _readers(names: str, reader: Reader) -> dict[str, Reader]:
 
 
 _SETTINGS = _readers(
-    "machine usb usbdevice no-acpi no-hpet accel nodefaults no-user-config global vga nic net serial parallel name smp memory "
-    "cpu",
+    "machine usb usbdevice nographic no-acpi no-hpet accel nodefaults no-user-config global vga nic net serial parallel "
+    "name smp memory cpu",
     read_setting,
 )
 _BACKENDS = _readers("chardev netdev fsdev virtfs tpmdev audiodev audio blockdev drive disk object", read_backend)

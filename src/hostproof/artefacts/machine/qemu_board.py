@@ -20,7 +20,6 @@ default_drive); 7.2 hw/isa/isa-superio.c and hw/char/serial-isa.c (serial_hds_is
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import replace
 
 from hostproof.artefacts.machine.board import board_devices
@@ -46,6 +45,22 @@ _DEFAULT_MODELS = {
     "sclpconsole": "serial",
     "sd-card": "sdcard",
 }
+_NO_SWITCHES = (
+    *("append", "boot.", "dtb", "dt-compatible", "firmware", "graphics", "igvm-cfg", "initrd", "kernel", "loadparm"),
+    *(
+        "max-fw-size",
+        "max-ram-below-4g",
+        "memory",
+        "oem-",
+        "phandle-start",
+        "pcspk-audiodev",
+        "audiodev",
+        "shim",
+        "smp.",
+    ),
+    *("smp-cache.", "x-oem-"),
+)
+"""Properties of the machine that choose what is booted, or sizes and names; no device comes or goes with them."""
 _CARDS = ("e1000", "virtio-net", "rtl8139", "ne2k", "pcnet", "tulip", "vmxnet3", "i82", "igb", "spapr-vlan")
 
 
@@ -81,22 +96,18 @@ def add_board(draft: Draft) -> None:
         plug_drives(draft, frozenset())
         draft.note("neither a binary nor a machine is named: the devices of the board are not listed")
         return
-    base = _devices(draft, defaults=False)
-    wants_defaults = draft.defaults or any(not entry.options.get("model") for entry in draft.network)
-    added = _difference(_devices(draft, defaults=True), base) if wants_defaults else []
-    card = next((device.model for device in added if _flag(device.model) == "net"), None)
-    plug_network(draft, card)
+    board = _devices(draft, defaults=draft.defaults)
+    unnamed = any(not entry.options.get("model") for entry in draft.network)
+    full = _devices(draft, defaults=True) if unnamed and not draft.defaults else board
+    plug_network(draft, next((device.model for device in full if _default(device) == "net"), None))
     _suppress(draft)
-    kept = [device for device in added if _flag(device.model) not in draft.suppressed] if draft.defaults else []
-    base = _ports(draft, base)
-    plug_drives(draft, frozenset(device.model for device in (*base, *kept)))
-    draft.devices.extend(base)
-    draft.devices.extend(replace(device, origin=Origin.DEFAULT) for device in kept)
+    board = _ports(draft, [device for device in board if _default(device) not in draft.suppressed])
+    plug_drives(draft, frozenset(device.model for device in board))
+    draft.devices.extend(_with_globals(draft, device) for device in board)
 
 
 def _devices(draft: Draft, *, defaults: bool) -> list[Device]:
-    switches = {key: value for key, (value, _) in draft.machine.items()}
-    switches |= {f"{driver}.{name}": value for driver, pairs in draft.globals.items() for name, value in pairs}
+    switches = {key: value for key, (value, _) in draft.machine.items() if not key.startswith(_NO_SWITCHES)}
     found = board_devices(
         draft.board or "",
         architecture=draft.architecture or "",
@@ -111,21 +122,18 @@ def _devices(draft: Draft, *, defaults: bool) -> list[Device]:
     return list(found.devices)
 
 
-def _difference(full: list[Device], base: list[Device]) -> list[Device]:
-    """The devices that `full` has beyond `base`, counted by model."""
-    left = Counter(device.model for device in base)
-    added = []
-    for device in full:
-        if left[device.model]:
-            left[device.model] -= 1
-        else:
-            added.append(device)
-    return added
+def _default(device: Device) -> str | None:
+    """The default (as QEMU's flags name it) that this device of the board is; None where the board has it anyway."""
+    if device.origin is not Origin.DEFAULT:
+        return None
+    named = dict(device.properties).get("default")
+    return named or ("net" if device.model.startswith(_CARDS) else _DEFAULT_MODELS.get(device.model))
 
 
-def _flag(model: str) -> str | None:
-    """The default (as QEMU's flags name it) that a device of this model is."""
-    return "net" if model.startswith(_CARDS) else _DEFAULT_MODELS.get(model)
+def _with_globals(draft: Draft, device: Device) -> Device:
+    """A device of the board with what `-global` sets of it."""
+    pairs = tuple(draft.globals.get(device.model, ()))
+    return replace(device, properties=device.properties + pairs) if pairs else device
 
 
 def _suppress(draft: Draft) -> None:

@@ -55,6 +55,8 @@ def read_setting(draft: Draft, entry: Entry) -> None:
             draft.set_machine("usb", "on", entry)
         case "usbdevice":
             draft.set_machine("usb", "on", entry)
+        case "nographic":
+            draft.set_machine("graphics", "off", entry)
         case "no-acpi":
             draft.set_machine("acpi", "off", entry)
         case "no-hpet":

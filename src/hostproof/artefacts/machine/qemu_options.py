@@ -75,7 +75,7 @@ iscsi              + .         - initiator settings of the VMM; the target is na
 usb                .           usb
 usbdevice          + =         usbdevice
 display            + type      - the host's end of the display
-nographic          .           - where the VMM sends serial port and monitor
+nographic          .           nographic
 curses             .           - the host's end of the display
 sdl                .           - the host's end of the display
 no-frame           .           - the host's end of the display
@@ -150,7 +150,7 @@ daemonize          .           - the VMM process
 option-rom         + romfile   option-rom
 startdate          + =         rtc
 localtime          .           rtc
-rtc                + base      rtc
+rtc                + .         rtc
 rtc-td-hack        .           - how lost timer ticks are made up for
 tdf                .           - how lost timer ticks are made up for
 icount             + shift     - how the VMM counts time without hardware support
