@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from itertools import islice
 
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -22,6 +23,8 @@ __all__ = ["HARDWARE_REDUCED", "AcpiId", "Region", "Table", "Tables", "read"]
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_TABLES = 1024
+MAX_DEFINITIONS = 16
+"""Of AML tables in one disassembly; `iasl` writes one."""
 MAX_ITEMS = 100_000
 HEADER = struct.Struct("<4sIBB6s8sI4sI")
 """signature, length, revision, checksum, OEM id, OEM table id, OEM revision, compiler id, compiler revision"""
@@ -197,7 +200,7 @@ def _data_table(text: str, name: str) -> Tables:
 
 
 _DEFINITION = re.compile(
-    r'^\s*DefinitionBlock\s*\(\s*"[^"\n]*"\s*,\s*"(?P<signature>[A-Z0-9]{4})"\s*,\s*(?P<revision>\w+)\s*,'
+    r'^[ \t]*DefinitionBlock[ \t]*\(\s*"[^"\n]*"\s*,\s*"(?P<signature>[A-Z0-9]{4})"\s*,\s*(?P<revision>\w+)\s*,'
     r'\s*"(?P<oem>[^"\n]{0,6})"\s*,\s*"(?P<table>[^"\n]{0,8})"\s*,\s*(?P<number>\w+)\s*\)',
     re.MULTILINE,
 )
@@ -205,11 +208,11 @@ _LENGTH = re.compile(r"^ \*\s+Length\s+0x([0-9A-Fa-f]{1,8})", re.MULTILINE)
 _NAME = r"[\\^A-Za-z0-9_.]{1,200}"
 _ASL = re.compile(
     rf"""
-    (?P<skip>/\*.*?\*/|//[^\n]*)
+    (?P<skip>/\*.*?(?:\*/|\Z)|//[^\n]*)
   | \b(?P<block>Device|Scope|Processor|ThermalZone|PowerResource|Method)\s*\(\s*(?P<label>{_NAME})
   | \bOperationRegion\s*\(\s*(?P<region>{_NAME})\s*,\s*(?P<space>\w{{1,40}})\s*,(?P<where>[^\n]{{1,300}})\)\s*$
   | \bName\s*\(\s*(?P<kind>_HID|_CID)\s*,\s*(?:EisaId\s*\(\s*)?"(?P<value>[^"\n]{{1,40}})"
-  | (?P<text>"(?:\\.|[^"\\\n])*")
+  | (?P<text>"(?:\\.|[^"\\\n])*(?:"|$|\Z))
   | (?P<brace>[{{}}])
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
@@ -232,7 +235,7 @@ class _Asl:
         return Place(self.name, line=self.line, path=path or None)
 
     def read(self) -> Tables:
-        tables = [self._definition(match) for match in _DEFINITION.finditer(self.text)][:MAX_TABLES]
+        tables = [self._definition(match) for match in islice(_DEFINITION.finditer(self.text), MAX_DEFINITIONS)]
         regions: list[Region] = []
         ids: list[AcpiId] = []
         scopes: list[str] = []
@@ -261,7 +264,7 @@ class _Asl:
         return Tables(tuple(tables), tuple(regions), tuple(ids))
 
     def _definition(self, match: re.Match[str]) -> Table:
-        length = _LENGTH.search(self.text, 0, match.start())
+        length = _LENGTH.search(self.text, max(0, match.start() - 4096), match.start())
         line = self.text.count("\n", 0, match.start("signature")) + 1
         return Table(
             signature=match["signature"],
@@ -288,7 +291,7 @@ class _Asl:
 
 
 def _scope(scopes: list[str]) -> str:
-    """The full name: a name from the root (`\\_SB`) starts anew."""
+    """The full name; one that begins at the root starts anew."""
     path = ""
     for scope in scopes:
         if scope:

@@ -22,7 +22,7 @@ MAX_DEPTH = 48
 
 _TOKEN = re.compile(
     r"""
-    (?P<skip>[ \t\r]+|\#[^\n]*|//[^\n]*|/\*.*?\*/)
+    (?P<skip>[ \t\r]+|\#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z))
   | (?P<newline>\n)
   | (?P<heredoc><<-?(?P<mark>[A-Za-z_][\w-]{0,60})\n)
   | (?P<text>"(?:\\.|[^"\\\n])*")

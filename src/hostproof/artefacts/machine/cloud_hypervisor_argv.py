@@ -10,6 +10,7 @@ SOURCE: cloud-hypervisor commit ae44c2971c83, `cloud-hypervisor/src/main.rs` (th
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from hostproof.artefacts.machine.read_node import Node, decode_text
 from hostproof.artefacts.machine.read_words import Word, words
@@ -92,10 +93,12 @@ def read(data: bytes, name: str) -> Node:
 
 def _options(found: list[Word]) -> list[tuple[str, list[Word], Place]]:
     options: list[tuple[str, list[Word], Place]] = []
+    seen: Counter[str] = Counter()
     for word, place in found:
         if word.startswith("--"):
             option, sign, value = word.partition("=")
-            at = place.at(path=f"{option} #{sum(1 for known, _, _ in options if known == option) + 1}")
+            seen[option] += 1
+            at = place.at(path=f"{option} #{seen[option]}")
             options.append((option, [(value, at)] if sign else [], at))
         elif options:
             option, values, at = options[-1]

@@ -77,9 +77,11 @@ _ROOTS = {"domain": "libvirt-xml", "domainCapabilities": "libvirt-domcaps"}
 _TABLE = re.compile(r"^[ \t]*\[\[?[ \t]*([^\[\]\n]{1,200}?)[ \t]*\]\]?[ \t]*(?:#.*)?$", re.MULTILINE)
 _KCONFIG = re.compile(r"(?:CONFIG_[A-Za-z0-9_]+=\S*|# CONFIG_[A-Za-z0-9_]+ is not set)")
 _YAML_KEY = re.compile(r"^([A-Za-z][\w-]{0,60}):(?:[ \t]|$)", re.MULTILINE)
-_DSL = re.compile(r"^\s*DefinitionBlock\s*\(|^ \* ACPI Data Table \[|^\[000h 0000 ", re.MULTILINE)
-_DTS = re.compile(r"^\s*/dts-v1/;", re.MULTILINE)
-_HCL = re.compile(r"^\s*(?:resource|data|module)\s+\"[\w-]+\"\s+(?:\"[\w-]+\"\s*)?\{", re.MULTILINE)
+_DSL = re.compile(r"^[ \t]*DefinitionBlock[ \t]*\(|^ \* ACPI Data Table \[|^\[000h 0000 ", re.MULTILINE)
+_DTS = re.compile(r"^[ \t]*/dts-v1/;", re.MULTILINE)
+_HCL = re.compile(
+    r"^[ \t]*(?:resource|data|module)[ \t]+\"[\w-]{1,200}\"[ \t]+(?:\"[\w-]{1,200}\"[ \t]*)?\{", re.MULTILINE
+)
 _ACPI_SIGNATURE = re.compile(rb"[A-Z][A-Z0-9]{3}")
 
 

@@ -25,7 +25,7 @@ MAX_DEPTH = 64
 
 _TOKEN = re.compile(
     r"""
-    (?P<skip>\s+|/\*.*?\*/|//[^\n]*)
+    (?P<skip>\s+|/\*.*?(?:\*/|\Z)|//[^\n]*)
   | (?P<macro>^[ \t]*\#[ \t]*(?:include|define|undef|ifdef|ifndef|if|elif|else|endif|pragma|error)\b(?:\\\n|[^\n])*)
   | (?P<text>"(?:\\.|[^"\\\n])*")
   | (?P<directive>/[a-z][a-z0-9-]*/)
