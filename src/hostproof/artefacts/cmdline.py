@@ -67,14 +67,22 @@ class CommandLine:
         return self.place.at(column=column, line=self.place.line or 1)
 
     def module_blacklist(self) -> tuple[str, ...]:
-        """The modules that `module_blacklist=` (kernel) and `modprobe.blacklist=` (modprobe) keep out, canonical names.
+        """The modules that the kernel refuses to load, whoever asks.
 
-        Of several `module_blacklist=` the kernel keeps the last (`kernel/module/main.c`, a charp parameter); modprobe
-        adds up.
+        Of several `module_blacklist=` the last one holds. Names are compared byte by byte with the module's own, which
+        has underscores (`kernel/module/main.c`, blacklisted()): an entry with `-` keeps nothing out and is left out here.
         """
-        kernel = self.all("module_blacklist")[-1:]
-        words = [parameter.value or "" for parameter in (*kernel, *self.all("modprobe.blacklist"))]
-        names = (name.strip().replace("-", "_") for word in words for name in word.split(","))
+        last = self.all("module_blacklist")[-1:]
+        names = (last[0].value or "").split(",") if last else []
+        return tuple(dict.fromkeys(name for name in names if name and "-" not in name))
+
+    def modprobe_blacklist(self) -> tuple[str, ...]:
+        """The modules whose aliases modprobe ignores (`modprobe.blacklist=`, which adds up); canonical names.
+
+        Weaker than `module_blacklist`: a module is still loaded by name, or because another one needs it.
+        """
+        words = [parameter.value or "" for parameter in self.all("modprobe.blacklist")]
+        names = (name.replace("-", "_") for word in words for name in word.split(","))
         return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -94,11 +102,24 @@ def parse(text: str, place: Place, architecture: str = "x86_64") -> CommandLine:
         parameter, position = _next(seen, position)
         position = _skip(seen, position)
         if parameter.written == "--" and parameter.value is None:
-            return CommandLine(text, place, tuple(parameters), _init(seen, position), tuple(notes))
+            return _noted(text, place, parameters, _init(seen, position), notes)
         if _unbalanced(seen[start:position]):
             notes.append(f"an unbalanced quote at column {start + 1} runs to the end of the line")
         parameters.append(parameter)
-    return CommandLine(text, place, tuple(parameters), (), tuple(notes))
+    return _noted(text, place, parameters, (), notes)
+
+
+def _noted(
+    text: str, place: Place, parameters: list[Parameter], init: tuple[str, ...], notes: list[str]
+) -> CommandLine:
+    """The command line, with notes on what it holds in vain."""
+    blacklists = [parameter for parameter in parameters if parameter.name == "module_blacklist"]
+    if len(blacklists) > 1:
+        notes.append("module_blacklist= stands more than once; the kernel obeys the last one alone")
+    vain = [name for name in (blacklists[-1].value or "").split(",") if "-" in name] if blacklists else []
+    if vain:
+        notes.append(f"module_blacklist= names {vain[0][:80]!r}: modules have underscores, so this keeps nothing out")
+    return CommandLine(text, place, tuple(parameters), init, tuple(notes))
 
 
 def _visible(text: str, architecture: str) -> tuple[str, list[str]]:
