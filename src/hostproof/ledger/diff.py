@@ -283,10 +283,11 @@ def _closed(change: RowChange) -> bool:
 
 def _objectives(old: Ledger, new: Ledger) -> list[ObjectiveChange]:
     before = {objective.id: objective.met for objective in old.objectives}
+    after = {objective.id: objective for objective in new.objectives}
     return [
-        ObjectiveChange(objective.id.value, before.get(objective.id), objective.met, objective.reason)
-        for objective in new.objectives
-        if before.get(objective.id) is not objective.met
+        ObjectiveChange(key.value, before.get(key), objective.met, objective.reason)
+        for key, objective in after.items()
+        if before.get(key) is not objective.met
     ]
 
 

@@ -1,7 +1,7 @@
 """Ledgers made readable: terminal, JSON, HTML, SARIF, JUnit, reStructuredText, Mermaid.
 
-Every renderer is a function of a ledger alone: the same ledger gives the same text. They import what they need when they
-are called, so that naming the formats costs nothing.
+Every renderer is a function of a ledger alone: the same ledger gives the same text. They are imported when they are
+called, so that naming the formats costs nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,43 @@ def _json(ledger: Ledger) -> bytes:
     return encode(ledger)
 
 
+def _html(ledger: Ledger) -> str:
+    from hostproof.report.html import to_html
+
+    return to_html(ledger)
+
+
+def _sarif(ledger: Ledger) -> str:
+    from hostproof.report.sarif import to_sarif
+
+    return to_sarif(ledger)
+
+
+def _junit(ledger: Ledger) -> bytes:
+    from hostproof.report.junit import to_junit
+
+    return to_junit(ledger)
+
+
+def _rst(ledger: Ledger) -> str:
+    from hostproof.report.rst import to_rst
+
+    return to_rst(ledger)
+
+
+def _mermaid(ledger: Ledger) -> str:
+    from hostproof.report.mermaid import to_mermaid
+
+    return to_mermaid(ledger)
+
+
 FORMATS: dict[str, Callable[[Ledger], str | bytes]] = {
     "terminal": _terminal,
     "json": _json,
+    "html": _html,
+    "sarif": _sarif,
+    "junit": _junit,
+    "rst": _rst,
+    "mermaid": _mermaid,
 }
 """The words of `--format`, each with its renderer; a `str` is text to be written as UTF-8."""
