@@ -34,7 +34,15 @@ def one(**more: Any) -> list[dict[str, Any]]:
 
 
 def pin(coverage: str, register: str = "MRTD", **more: Any) -> dict[str, Any]:
-    return {"id": "p", "rows": ["C11/x/T3"], "when": "true", "coverage": coverage, "register": register, **SOURCED, **more}
+    return {
+        "id": "p",
+        "rows": ["C11/x/T3"],
+        "when": "true",
+        "coverage": coverage,
+        "register": register,
+        **SOURCED,
+        **more,
+    }
 
 
 class TestWithoutMechanisms:
@@ -285,8 +293,12 @@ class TestDrivers:
         assert row(value, "C13/e1000e/T3").status is expected
         assert row(value, "C13/virtio_pci/T3").status is Status.OPEN
 
-    @pytest.mark.parametrize(("digest", "expected"), [("1" * 64, Status.HARDENED), ("2" * 64, Status.OPEN), ("", Status.OPEN)])
-    def test_an_audit_holds_for_the_code_it_tested_and_is_stale_for_any_other(self, digest: str, expected: Status) -> None:
+    @pytest.mark.parametrize(
+        ("digest", "expected"), [("1" * 64, Status.HARDENED), ("2" * 64, Status.OPEN), ("", Status.OPEN)]
+    )
+    def test_an_audit_holds_for_the_code_it_tested_and_is_stale_for_any_other(
+        self, digest: str, expected: Status
+    ) -> None:
         audit = {"id": "a", "driver": "net", "rows": ["C13/net/*"], "code_sha256": digest, "date": "2026-01-01",
                  "finding": "nothing found", **SOURCED}  # fmt: skip
         guest = kernel(modules=(module("net", "pci:v*d*", digest="1" * 64),))

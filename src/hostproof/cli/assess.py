@@ -30,8 +30,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "assess",
         help="the ledger of a VM: what the host can feed it, what stops each input, and the evidence",
-        description="Read a VM definition and a guest kernel and write the ledger: one row for every input that the "
-        "untrusted host controls, closed or open, with its evidence.",
+        description="Read a VM definition and a guest kernel and write the ledger: one row for every input\n"
+        "that the untrusted host controls, closed or open, with its evidence.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -18,8 +18,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "compare",
         help="threat models of technologies side by side, for one use",
-        description="Derive the threat model of each technology in one use: objectives met, threats that apply, "
-        "channels that exist and who controls them.",
+        description="Derive the threat model of each technology in one use: objectives met, threats that\n"
+        "apply, channels that exist and who controls them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -19,8 +19,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "diff",
         help="rows opened, closed, moved between two ledgers; bytes gained",
-        description="Compare two ledgers. Exit status 1 where the new one is worse: a row opened that the rules of the "
-        "old one knew.",
+        description="Compare two ledgers. Exit status 1 where the new one is worse: a row opened that the\n"
+        "rules of the old one knew.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -21,8 +21,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "explain",
         help="one entry of the catalogue, or one row of a ledger, with its sources",
-        description="Explain a channel, attack, mitigation, feature, technology, primitive, use, option or source; or, "
-        "with --ledger, one row: its rule, its facts with their place, its evidence.",
+        description="Explain a channel, attack, mitigation, feature, technology, primitive, use, option or\n"
+        "source; or, with --ledger, one row: its rule, its facts with their place, its evidence.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,15 +51,16 @@ def run(args: argparse.Namespace) -> int:
         rows = {row.id: row for row in ledger.rows}
         if args.entry not in rows:
             raise UsageError(f"{args.ledger} has no row {args.entry!r}", hint=_nearest(args.entry, list(rows)))
-        text: str | None = explain_text(ledger, rows[args.entry], width=show.width(), color=show.colour())
+        text = explain_text(ledger, rows[args.entry], width=show.width(), color=show.colour())
     else:
         from hostproof.knowledge import explain
 
         known = catalogue()
-        text = explain.entry(known, args.entry, width=show.width())
-        if text is None:
+        found = explain.entry(known, args.entry, width=show.width())
+        if found is None:
             names = explain.names(known)
             raise UsageError(f"the catalogue has no entry {args.entry!r}", hint=_nearest(args.entry, names))
+        text = found
     files.write_output(text, None)
     return 0
 

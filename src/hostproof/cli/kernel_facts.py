@@ -19,7 +19,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "kernel-facts",
         help="read a kernel package once; `assess --kernel` takes the result",
-        description="Read a guest kernel (package, directory or files) and write its facts as JSON: version, "
+        description="Read a guest kernel (package, directory or files) and write its facts as JSON: version,\n"
         "configuration, built-in list, and every module's aliases, dependencies and code size.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

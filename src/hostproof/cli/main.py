@@ -33,8 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="hostproof",
-        description="The executable threat model for confidential VMs: what can the untrusted host feed this guest, "
-        "what stops each input, and what is the evidence?",
+        description="The executable threat model for confidential VMs: what can the untrusted host\n"
+        "feed this guest, what stops each input, and what is the evidence?",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

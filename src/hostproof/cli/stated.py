@@ -60,10 +60,9 @@ def facts_stated(known: Catalogue, words: list[str]) -> dict[str, Value]:
 def options_chosen(known: Catalogue, words: list[str]) -> dict[str, str]:
     """`ID=POSITION` words as positions on disputed questions. Raises UsageError naming what there is."""
     chosen: dict[str, str] = {}
-    by_fact_name = {option.replace("-", "_"): option for option in known.options}
     for word in words:
         name, _, value = word.partition("=")
-        option = known.options.get(by_fact_name.get(name.replace("-", "_"), ""))
+        option = known.options.get(name.replace("-", "_"))
         if option is None:
             raise UsageError(f"no disputed question {name!r}", hint="one of " + ", ".join(known.options))
         if value not in option.positions:

@@ -250,7 +250,7 @@ class _Resolver:
             case "use":
                 known = USE_AXES
             case "option":
-                known = frozenset(option.replace("-", "_") for option in self.whole.options)
+                known = self.whole.options
             case "kernel":
                 known = KERNEL_FACTS
             case "definition":

@@ -78,6 +78,8 @@ class Feature(Sourced, frozen=True, kw_only=True):
     switch: str = ""
     pinned_by: list[str] = field(default_factory=list)
     """Measurement registers or report fields through which a verifier sees the feature."""
+    off: list[Rule] = field(default_factory=list)
+    """When an optional feature cannot be on, whoever switches it: a guest kernel that would stop, a use without it."""
 
 
 class Technology(Sourced, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hostproof import __version__
 from hostproof.artefacts.cmdline import CommandLine
@@ -62,12 +62,11 @@ class Subject:
 def vm_facts(catalogue: Catalogue, subject: Subject) -> VmFacts:
     """The facts of the subject, with its feature bits resolved."""
     confidential = subject.machine.confidential if subject.machine else None
-    return VmFacts(
+    bare = VmFacts(
         technology=subject.technology,
         use=subject.use,
         options=catalogue.options,
         chosen=subject.chosen,
-        features=resolve(catalogue.features, subject.technology, confidential, subject.stated),
         machine=subject.machine,
         kernel=subject.kernel,
         command_line=subject.command_line,
@@ -75,6 +74,7 @@ def vm_facts(catalogue: Catalogue, subject: Subject) -> VmFacts:
         stated=subject.stated,
         use_place=subject.use_place,
     )
+    return replace(bare, features=resolve(catalogue.features, subject.technology, confidential, bare))
 
 
 def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger:
@@ -85,7 +85,8 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     }
     model = derive(catalogue, facts, lambda primitive, _: judged[primitive.id].verdict)
     digests = {module.name: module.text_sha256 for module in facts.loadable.values()}
-    rooms = Rooms(catalogue, facts, judged, subject.command_line, digests)
+    definition = subject.machine.place.artefact if subject.machine else ""
+    rooms = Rooms(catalogue, facts, judged, subject.command_line, digests, definition)
     buses = subject.technology.presentable_buses
     view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers)
     rows = _rows(catalogue, subject, model, rooms, view)

@@ -32,12 +32,17 @@ def findings(catalogue: Catalogue, facts: Facts) -> Iterator[AttackFinding]:
         )
 
 
+def _crash_counts(facts: Facts) -> bool:
+    """Whether a mere crash is a finding: a position on a disputed question, or the policy of this use."""
+    return facts.fact("option.crash_is_finding").value == "yes" or facts.fact("use.crash_policy").value == "finding"
+
+
 def _judge(attack: Attack, facts: Facts) -> tuple[str, str, list[MissingFact]]:
     affected, fixed = parse(attack.affected)(facts), parse(attack.fixed)(facts)
     if affected.value is False:
         return "not-affected", f"{attack.affected} does not hold here", []
-    if attack.breaks == ["AV"]:
-        return "out-of-scope", "it only denies service, which is never in scope", []
+    if attack.breaks == ["AV"] and not _crash_counts(facts):
+        return "out-of-scope", "it only stops the guest: a crash that discloses or corrupts nothing is no finding", []
     if attack.physical and facts.fact("option.physical_interposer").value == "out":
         return "out-of-scope", "a physical interposer is out of scope in this threat model", []
     if fixed.value:

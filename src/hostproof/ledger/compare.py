@@ -6,6 +6,7 @@ No VM is read: feature bits that a launch policy would switch stay unknown, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from msgspec import Struct
 
@@ -85,8 +86,9 @@ def _column(
     chosen: Mapping[str, str],
     stated: Mapping[str, Value],
 ) -> Column:
-    features = resolve(catalogue.features, technology, None, stated)
-    facts = VmFacts(technology, use, catalogue.options, chosen, features, stated=stated)
+    bare = VmFacts(technology, use, catalogue.options, chosen, stated=stated)
+    features = resolve(catalogue.features, technology, None, bare)
+    facts = replace(bare, features=features)
     model = derive(catalogue, facts, lambda primitive, at: verdicts.verdict(primitive, at).verdict)
     controlled, existing = model.control
     dropped = {threat for threat, judgement in model.threats.items() if judgement.holds is False}

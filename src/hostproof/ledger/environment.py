@@ -58,7 +58,7 @@ class VmFacts:
             case "use":
                 return Fact(name, getattr(self.use, rest), self.use_place)
             case "option":
-                return self._option(name, rest.replace("_", "-"))
+                return self._option(name, rest)
             case "technology":
                 return Fact(name, self.technology.id)
             case "architecture":

@@ -26,6 +26,7 @@ from hostproof.place import Place
 __all__ = [
     "COMMAND_LINE_ROW",
     "KERNEL_ROW",
+    "NOT_MEASURED",
     "PINNED_FIRST",
     "POLICY_ROW",
     "Finding",
@@ -42,7 +43,7 @@ PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
 """Rows that other rows rest on: what a command line or a launch policy closes is closed only while these are."""
 
 DEFINITION = "definition"
-STATED = "--fact"
+NOT_MEASURED = "no measurement covers it"
 
 _ROOM_OF_STATUS = {Status.SEALED: "end-to-end", Status.HARDENED: "hardening", Status.PREVENTED: "security-manager"}
 
@@ -66,6 +67,8 @@ class Rooms:
     command_line: CommandLine | None
     code_digests: Mapping[str, str]
     """SHA-256 of the executable sections of each loadable driver."""
+    definition: str
+    """Name of the VM definition: what it switches rests on the launch policy."""
     mitigations: dict[str, tuple[Truth, Truth]] = field(init=False)
     pins: dict[str, tuple[Truth, Fact]] = field(init=False)
     by_channel: dict[str, tuple[list[tuple[str, Mitigation]], list[tuple[str, Pin]]]] = field(init=False)
@@ -110,7 +113,7 @@ class Rooms:
                 facts=facts_seen(because),
                 sources=list(dict.fromkeys(source for verdict in verdicts for source in verdict.sources)),
                 checked=max((verdict.checked for verdict in verdicts), key=list(Checked).index),
-                rests_on=_rests_on(because),
+                rests_on=self._rests_on(because),
             ),
             pinned,
         )
@@ -160,7 +163,7 @@ class Rooms:
                 mechanism=mechanism,
                 facts=facts_seen(occurrence.facts),
                 sources=list(occurrence.sources),
-                rests_on=_rests_on(occurrence.facts),
+                rests_on=self._rests_on(occurrence.facts),
             )
             yield _resting(evidence, pinned)
         elif occurrence.consumed is None:
@@ -208,7 +211,7 @@ class Rooms:
             facts=facts_seen(because),
             sources=list(mitigation.sources),
             checked=mitigation.checked,
-            rests_on=_rests_on(because) if mitigation.tree is not Tree.PLATFORM else [],
+            rests_on=self._rests_on(because) if mitigation.tree is not Tree.PLATFORM else [],
         )
         return _resting(evidence, pinned)
 
@@ -237,6 +240,23 @@ class Rooms:
             checked=audit.checked,
         )
 
+    def _rests_on(self, facts: Iterable[Fact]) -> list[str]:
+        """What is found in a kernel rests on that kernel, what is found on a command line on that command line, and a
+        feature that the definition's launch policy switches on that policy.
+        """
+        rows: dict[str, None] = {}
+        for fact in facts:
+            space = fact.name.split(".", 1)[0]
+            if space in ("config", "module", "kernel"):
+                rows[KERNEL_ROW] = None
+            elif space == "cmdline":
+                rows[COMMAND_LINE_ROW] = None
+            elif space == "feature" and fact.place is not None and fact.place.artefact == self.definition:
+                rows[POLICY_ROW] = None
+            elif space == "definition" and fact.name not in ("definition.technology", "definition.given"):
+                rows[DEFINITION] = None
+        return list(rows)
+
 
 def _by_channel(patterns: Iterable[str], channels: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each pattern over row ids with the channels that it may match."""
@@ -249,7 +269,7 @@ def _by_channel(patterns: Iterable[str], channels: Iterable[str]) -> Iterator[tu
 
 def _pin_fails(pin: Pin, verified: bool) -> str:
     if pin.coverage is Coverage.NONE:
-        return "no measurement covers it"
+        return NOT_MEASURED
     if pin.coverage is Coverage.PRESENCE:
         return "only its presence is measured, not what it holds"
     if pin.checked is Checked.UNCHECKED:
@@ -261,24 +281,6 @@ def _mitigation_fails(mitigation: Mitigation) -> str:
     if mitigation.partial:
         return "partial: it narrows the input and does not close it"
     return "nobody checked this claim against its source"
-
-
-def _rests_on(facts: Iterable[Fact]) -> list[str]:
-    """What is found in a kernel rests on that kernel, what is found on a command line on that command line, and a
-    feature that the definition's launch policy switches on that policy.
-    """
-    rows: dict[str, None] = {}
-    for fact in facts:
-        space = fact.name.split(".", 1)[0]
-        if space in ("config", "module", "kernel"):
-            rows[KERNEL_ROW] = None
-        elif space == "cmdline":
-            rows[COMMAND_LINE_ROW] = None
-        elif space == "feature" and fact.place is not None and fact.place.artefact != STATED:
-            rows[POLICY_ROW] = None
-        elif space == "definition" and fact.name not in ("definition.technology", "definition.given"):
-            rows[DEFINITION] = None
-    return list(rows)
 
 
 def _resting(evidence: Evidence, pinned: Mapping[str, Status]) -> Finding:

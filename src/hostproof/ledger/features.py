@@ -1,8 +1,8 @@
 """Feature bits of one VM: what the technology claims, switched by the launch policy and by what a person states.
 
 Four rows of AMD's own table are "optional": no rule may read a technology's name where a bit decides. The order is:
-`--fact feature.X`, the bits of the definition's policy word, the technology's own claim. An optional feature that
-nothing decides stays unknown.
+`--fact feature.X`, the technology's own claim, the bits of the definition's policy word, and what the guest's kernel
+could not run with. An optional feature that nothing decides stays unknown.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from hostproof.artefacts.machine.model import Confidential
 from hostproof.artefacts.policy import Policy, decode, decode_sev_features
-from hostproof.knowledge.predicate import Fact, Value
+from hostproof.knowledge.predicate import Fact, Facts
 from hostproof.knowledge.records import Feature, FeatureClaim, Technology
-from hostproof.place import Place
+from hostproof.knowledge.threat_model import first_rule
 
 __all__ = ["launch_policy", "resolve"]
 
@@ -22,11 +22,14 @@ def resolve(
     registry: Mapping[str, Feature],
     technology: Technology,
     confidential: Confidential | None,
-    stated: Mapping[str, Value],
+    facts: Facts,
 ) -> dict[str, Fact]:
-    """Every feature of the registry as a fact `feature.ID`; unknown ones say which option supplies them."""
+    """Every feature of the registry as a fact `feature.ID`; unknown ones say which option supplies them.
+
+    `facts` are those of the same VM without features: a person's statements, the kernel, the use.
+    """
     switched = _switched(technology, confidential)
-    return {name: _resolve(feature, technology.features[name], switched, stated) for name, feature in registry.items()}
+    return {name: _resolve(feature, technology.features[name], switched, facts) for name, feature in registry.items()}
 
 
 def launch_policy(technology: Technology, confidential: Confidential | None) -> Policy | None:
@@ -61,14 +64,18 @@ def _sev_features(confidential: Confidential) -> dict[str, bool]:
     return {}
 
 
-def _resolve(feature: Feature, claim: FeatureClaim, switched: Mapping[str, Fact], stated: Mapping[str, Value]) -> Fact:
+def _resolve(feature: Feature, claim: FeatureClaim, switched: Mapping[str, Fact], facts: Facts) -> Fact:
     name = f"feature.{feature.id}"
-    if name in stated:
-        return Fact(name, stated[name], Place("--fact"))
+    stated = facts.fact(name)
+    if stated.value is not None:
+        return stated
     if feature.kind != "bool":
         return Fact(name, claim.value)
     if claim.value in ("yes", "no"):
         return Fact(name, claim.value == "yes")
     if claim.value == "optional" and feature.id in switched:
         return switched[feature.id]
+    off = first_rule(feature.off, facts)
+    if claim.value == "optional" and off.holds:
+        return Fact(name, False, next((fact.place for fact in off.because if fact.place), None))
     return Fact(name, None, None, f"--fact {name}=yes|no" + (f" ({feature.switch})" if feature.switch else ""))

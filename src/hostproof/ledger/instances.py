@@ -159,7 +159,7 @@ def _driver(
         channel=channel,
         id=name,
         name=f"driver {name}",
-        threats=tuple(channel.threats),
+        threats=_run_time(channel),
         primitives=tuple(channel.primitives),
         presence=Presence.CONFIGURED if is_configured else Presence.PRESENTABLE,
         facts=(fact,),
@@ -168,6 +168,11 @@ def _driver(
         text_bytes=text_bytes,
         sources=tuple(channel.sources),
     )
+
+
+def _run_time(channel: Channel) -> tuple[Threat, ...]:
+    """The threats of what a driver reads: those of run time, where the channel is a launch input as well (ACPI)."""
+    return tuple(threat for threat in channel.threats if threat is not Threat.T1) or tuple(channel.threats)
 
 
 def host_inputs(catalogue: Catalogue, inputs: Iterable[HostInput]) -> Iterator[Occurrence]:
