@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hostproof.artefacts.machine.libvirt_arguments import with_arguments
 from hostproof.artefacts.machine.libvirt_xml import QEMU_NAMESPACE, Element
-from hostproof.artefacts.machine.model import Boot, HostInput, Machine, Origin, Unread
-from hostproof.artefacts.machine.qemu import read_argv
+from hostproof.artefacts.machine.model import HostInput, Machine, Unread
 from hostproof.place import Place
 
 __all__ = ["with_command_line"]
@@ -39,14 +39,7 @@ def with_command_line(machine: Machine, domain: Element) -> Machine:
         elif element.tag != "deprecation":
             unread.append(Unread(f"qemu:{element.tag}", "not known", element.place))
     machine = replace(machine, host_inputs=(*machine.host_inputs, *inputs), unread=(*machine.unread, *unread))
-    if not argv:
-        return machine
-    before = [(f"qemu-system-{machine.architecture or 'x86_64'}", domain.place), ("-nodefaults", domain.place)]
-    before.append(("-no-user-config", domain.place))
-    if machine.board:
-        before += [("-machine", domain.place), (machine.board, domain.place)]
-    artefact, kind = machine.place.artefact, machine.format
-    return _merge(machine, read_argv(before, artefact, kind), read_argv(before + argv, artefact, kind))
+    return with_arguments(machine, argv, "qemu:commandline")
 
 
 def _arguments(element: Element, inputs: list[HostInput], unread: list[Unread]) -> list[tuple[str, Place]]:
@@ -76,38 +69,3 @@ def _overrides(element: Element) -> list[Unread]:
 def _capability(element: Element) -> Unread:
     what = f"qemu:capabilities {element.tag} {element.get('capability')}"
     return Unread(what, "libvirt is told of other features than QEMU has, and may add other devices", element.place)
-
-
-def _merge(machine: Machine, base: Machine, extra: Machine) -> Machine:
-    """What the arguments add to the bare machine `base`. Those that come last win where there can only be one."""
-    devices = tuple(device for device in extra.devices if device.origin is not Origin.BOARD)
-    count = f"devices that come from qemu:commandline, which libvirt hands to QEMU unread: {len(devices)}"
-    return replace(
-        machine,
-        vcpus=extra.vcpus if extra.vcpus != base.vcpus else machine.vcpus,
-        cpu_model=extra.cpu_model if extra.cpu_model != base.cpu_model else machine.cpu_model,
-        memory_mib=extra.memory_mib if extra.memory_mib != base.memory_mib else machine.memory_mib,
-        confidential=extra.confidential or machine.confidential,
-        boot=_boot(machine.boot, extra.boot),
-        devices=(*machine.devices, *devices),
-        host_inputs=(*machine.host_inputs, *(one for one in extra.host_inputs if one not in base.host_inputs)),
-        unread=(*machine.unread, *(one for one in extra.unread if one not in base.unread)),
-        notes=(*machine.notes, count, *(note for note in extra.notes if note not in base.notes)),
-    )
-
-
-def _boot(first: Boot, last: Boot) -> Boot:
-    found = first
-    if last.firmware is not None:
-        found = replace(found, firmware=last.firmware, firmware_place=last.firmware_place)
-    if last.firmware_variables is not None:
-        found = replace(found, firmware_variables=last.firmware_variables)
-    if last.kernel is not None:
-        found = replace(found, kernel=last.kernel, kernel_place=last.kernel_place)
-    if last.initrd is not None:
-        found = replace(found, initrd=last.initrd, initrd_place=last.initrd_place)
-    if last.command_line is not None:
-        found = replace(found, command_line=last.command_line, command_line_place=last.command_line_place)
-    if last.igvm is not None:
-        found = replace(found, igvm=last.igvm, igvm_place=last.igvm_place)
-    return replace(found, kernel_hashes=last.kernel_hashes) if last.kernel_hashes is not None else found
