@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.model import Ledger
-from hostproof.report.html import anchor, to_html
+from hostproof.report.html import anchor, render
 from hostproof.report.words import visible
 
 SAMPLE = ledgers.sample()
@@ -70,7 +70,7 @@ def words(text: str) -> str:
 
 def check(ledger: Ledger) -> Page:
     """What holds for every page."""
-    page = Page(to_html(ledger))
+    page = Page(render(ledger))
     tags = [tag for tag, _ in page.elements]
     ids = page.attributes("id")
     assert tags.count("script") == 1
@@ -119,7 +119,7 @@ def test_the_policy_allows_our_style_and_script_and_nothing_else() -> None:
 
 
 def test_nothing_is_loaded_from_anywhere() -> None:
-    text = to_html(SAMPLE)
+    text = render(SAMPLE)
 
     assert "http:" not in text
     assert "https:" not in text
@@ -165,7 +165,7 @@ def test_the_filter_is_hidden_until_the_script_runs() -> None:
 
 
 def test_evidence_of_several_rows_stands_once() -> None:
-    text = to_html(ledgers.large(100))
+    text = render(ledgers.large(100))
 
     assert text.count("authorised devices only") == 1
     assert text.count('href="#evidence-1"') == 100
@@ -174,7 +174,7 @@ def test_evidence_of_several_rows_stands_once() -> None:
 def test_three_thousand_rows_stay_below_three_megabytes_and_take_no_time() -> None:
     ledger = ledgers.large(3000)
     start = time.perf_counter()
-    page = to_html(ledger)
+    page = render(ledger)
     seconds = time.perf_counter() - start
 
     assert len(page.encode()) < 3_000_000
@@ -211,4 +211,4 @@ def test_lone_surrogates_are_shown_and_do_not_stop_the_page() -> None:
 
 
 def test_the_same_ledger_gives_the_same_page() -> None:
-    assert to_html(ledgers.sample()) == to_html(ledgers.sample())
+    assert render(ledgers.sample()) == render(ledgers.sample())

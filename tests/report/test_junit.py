@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.model import Ledger
-from hostproof.report.junit import to_junit
+from hostproof.report.junit import render
 
 SAMPLE = ledgers.sample()
 
 
 def cases(ledger: Ledger) -> dict[str, Element]:
-    root = fromstring(to_junit(ledger))
+    root = fromstring(render(ledger))
     return {f"{case.get('classname')}:{case.get('name')}": case for case in root.iter("testcase")}
 
 
@@ -27,7 +27,7 @@ def outcome(case: Element) -> str:
 
 
 def test_there_is_a_suite_per_channel_and_one_for_the_objectives() -> None:
-    root = fromstring(to_junit(SAMPLE))
+    root = fromstring(render(SAMPLE))
 
     assert [suite.get("name") for suite in root] == [
         "objectives",
@@ -89,7 +89,7 @@ def test_a_waiver_is_named_in_the_output() -> None:
 
 
 def test_totals_add_up() -> None:
-    root = fromstring(to_junit(SAMPLE))
+    root = fromstring(render(SAMPLE))
 
     assert (root.get("tests"), root.get("failures"), root.get("skipped"), root.get("errors")) == ("15", "4", "3", "0")
     for key in ("tests", "failures", "skipped"):
@@ -97,11 +97,11 @@ def test_totals_add_up() -> None:
 
 
 def test_the_same_ledger_gives_the_same_bytes() -> None:
-    assert to_junit(ledgers.sample()) == to_junit(ledgers.sample())
+    assert render(ledgers.sample()) == render(ledgers.sample())
 
 
 def test_characters_that_xml_forbids_are_shown_as_escapes() -> None:
-    text = to_junit(replace(SAMPLE, rows=[ledgers.row(reason="\x00\x1b\ufffe\ud800<]]>&\u202e")])).decode()
+    text = render(replace(SAMPLE, rows=[ledgers.row(reason="\x00\x1b\ufffe\ud800<]]>&\u202e")])).decode()
 
     assert r"\x00\x1b\ufffe\ud800&lt;]]&gt;&amp;\u202e" in text
 
@@ -113,6 +113,6 @@ def test_a_hostile_ledger_is_still_xml() -> None:
 @settings(max_examples=60, deadline=None)
 @given(ledgers.arbitrary)
 def test_any_ledger_is_xml_with_a_case_per_row(ledger: Ledger) -> None:
-    root = fromstring(to_junit(ledger))
+    root = fromstring(render(ledger))
 
     assert len(list(root.iter("testcase"))) == len(ledger.rows) + len(ledger.objectives)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from hostproof.ledger.model import ChannelSummary, Ledger
-from hostproof.report.mermaid import MAX_EDGES, to_mermaid
+from hostproof.report.mermaid import MAX_EDGES, render
 
 SAMPLE = ledgers.sample()
 LABEL = r'"(?:[A-Za-z0-9 ,.:/+_-]|#\d+;)*"'
@@ -33,7 +33,7 @@ def check(text: str) -> None:
 
 
 def test_every_channel_is_an_edge_with_its_worst_status_and_open_ones_come_first() -> None:
-    lines = to_mermaid(SAMPLE).splitlines()
+    lines = render(SAMPLE).splitlines()
 
     assert lines[1:4] == [
         '    host["host: controls 41 of 47 channels"]',
@@ -42,7 +42,7 @@ def test_every_channel_is_an_edge_with_its_worst_status_and_open_ones_come_first
     ]
     assert lines[4] == '    host -- "C21 Interrupt vectors: 2 unknown" --> guest'
     assert "    linkStyle 0 stroke:#c62828,stroke-width:3px" in lines
-    check(to_mermaid(SAMPLE))
+    check(render(SAMPLE))
 
 
 def test_channels_that_do_not_exist_are_left_out_and_observation_runs_to_the_host() -> None:
@@ -50,7 +50,7 @@ def test_channels_that_do_not_exist_are_left_out_and_observation_runs_to_the_hos
         ChannelSummary("C40", "Ciphertext", ["O"], True, True, "it exists"),
         ChannelSummary("C41", "VMBus", ["S"], False, False, "no such bus"),
     ]
-    text = to_mermaid(replace(SAMPLE, channels=channels, rows=[]))
+    text = render(replace(SAMPLE, channels=channels, rows=[]))
 
     assert '    guest -. "C40 Ciphertext: no row" .-> host' in text
     assert "C41" not in text
@@ -58,7 +58,7 @@ def test_channels_that_do_not_exist_are_left_out_and_observation_runs_to_the_hos
 
 def test_labels_are_quoted() -> None:
     channel = ChannelSummary("C01", 'x"] --> guest; click host "javascript:alert(1)"', ["R"], True, True, "it exists")
-    text = to_mermaid(replace(SAMPLE, channels=[channel], rows=[]))
+    text = render(replace(SAMPLE, channels=[channel], rows=[]))
 
     assert (
         '    host -- "C01 x#34;#93; --#62; guest#59; click host #34;javascript:alert#40;1#41;#34;: no row" --> guest'
@@ -68,17 +68,17 @@ def test_labels_are_quoted() -> None:
 
 def test_more_edges_than_mermaid_draws_are_left_out_and_counted() -> None:
     channels = [ChannelSummary(f"C{number}", "x", ["R"], True, True, "it exists") for number in range(MAX_EDGES + 7)]
-    text = to_mermaid(replace(SAMPLE, channels=channels))
+    text = render(replace(SAMPLE, channels=channels))
 
     assert "    %% 7 channels are left out" in text
     check(text)
 
 
 def test_a_hostile_ledger_is_still_a_diagram() -> None:
-    check(to_mermaid(ledgers.hostile()))
+    check(render(ledgers.hostile()))
 
 
 @settings(max_examples=60, deadline=None)
 @given(ledgers.arbitrary)
 def test_any_ledger_is_a_diagram(ledger: Ledger) -> None:
-    check(to_mermaid(ledger))
+    check(render(ledger))

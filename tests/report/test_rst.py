@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hostproof.ledger.model import Ledger
-from hostproof.report.rst import escape, to_rst
+from hostproof.report.rst import escape, render
 
 SAMPLE = ledgers.sample()
 
@@ -39,7 +39,7 @@ def check(text: str) -> None:
 
 
 def test_the_document_has_headline_findings_and_both_tables() -> None:
-    text = to_rst(SAMPLE)
+    text = render(SAMPLE)
 
     assert text.startswith("Threat model of web-1\n=====================\n")
     assert ":Confidential: confidential VM: AMD SEV-ES; DEBUG IS ALLOWED" in text
@@ -50,7 +50,7 @@ def test_the_document_has_headline_findings_and_both_tables() -> None:
 
 
 def test_threats_and_channels_are_counted_with_the_worst_status() -> None:
-    text = to_rst(SAMPLE)
+    text = render(SAMPLE)
 
     assert "T3      2     0        5       malformed run-time input" in text
     assert "C13                      open    open     3     0        2       PCI drivers" in text
@@ -86,7 +86,7 @@ def test_an_escaped_text_is_one_line_whose_markup_is_quoted(text: str) -> None:
 
 def test_wide_names_keep_the_columns() -> None:
     rows = [ledgers.row("C設備", "x"), ledgers.row("C13", "x")]
-    text = to_rst(replace(SAMPLE, rows=rows))
+    text = render(replace(SAMPLE, rows=rows))
 
     lines = tables(text)[1]
 
@@ -96,14 +96,14 @@ def test_wide_names_keep_the_columns() -> None:
 
 
 def test_a_ledger_without_rows_has_no_empty_table() -> None:
-    assert "No channel has rows." in to_rst(replace(SAMPLE, rows=[]))
+    assert "No channel has rows." in render(replace(SAMPLE, rows=[]))
 
 
 def test_a_hostile_ledger_keeps_its_tables() -> None:
-    check(to_rst(ledgers.hostile()))
+    check(render(ledgers.hostile()))
 
 
 @settings(max_examples=60, deadline=None)
 @given(ledgers.arbitrary)
 def test_any_ledger_keeps_its_tables(ledger: Ledger) -> None:
-    check(to_rst(ledger))
+    check(render(ledger))

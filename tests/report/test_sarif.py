@@ -18,13 +18,13 @@ from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.ledger.diff import diff
 from hostproof.ledger.model import ChannelSummary, InputFile, Ledger, PlaceSeen
 from hostproof.report import sarif
-from hostproof.report.sarif import to_sarif
+from hostproof.report.sarif import render
 
 SAMPLE = ledgers.sample()
 
 
 def run_of(ledger: Ledger, baseline: Ledger | None = None) -> dict[str, Any]:
-    log = json.loads(to_sarif(ledger, diff(baseline, ledger) if baseline else None))
+    log = json.loads(render(ledger, diff(baseline, ledger) if baseline else None))
     check(log)
     run = log["runs"][0]
     assert isinstance(run, dict)

@@ -26,33 +26,33 @@ def _json(ledger: Ledger) -> bytes:
 
 
 def _html(ledger: Ledger) -> str:
-    from hostproof.report.html import to_html
+    from hostproof.report.html import render
 
-    return to_html(ledger)
+    return render(ledger)
 
 
 def _sarif(ledger: Ledger) -> str:
-    from hostproof.report.sarif import to_sarif
+    from hostproof.report.sarif import render
 
-    return to_sarif(ledger)
+    return render(ledger)
 
 
 def _junit(ledger: Ledger) -> bytes:
-    from hostproof.report.junit import to_junit
+    from hostproof.report.junit import render
 
-    return to_junit(ledger)
+    return render(ledger)
 
 
 def _rst(ledger: Ledger) -> str:
-    from hostproof.report.rst import to_rst
+    from hostproof.report.rst import render
 
-    return to_rst(ledger)
+    return render(ledger)
 
 
 def _mermaid(ledger: Ledger) -> str:
-    from hostproof.report.mermaid import to_mermaid
+    from hostproof.report.mermaid import render
 
-    return to_mermaid(ledger)
+    return render(ledger)
 
 
 FORMATS: dict[str, Callable[[Ledger], str | bytes]] = {

@@ -31,7 +31,7 @@ from hostproof.report import summary
 from hostproof.report.explain import ordered
 from hostproof.report.words import count, drivers, missing, place, size, visible
 
-__all__ = ["anchor", "to_html"]
+__all__ = ["anchor", "render"]
 
 _OPEN_AT_MOST = 200
 """A channel with more rows is folded at first, so that the page shows quickly."""
@@ -57,7 +57,7 @@ class _Group:
     unfolded: bool
 
 
-def to_html(ledger: Ledger) -> str:
+def render(ledger: Ledger) -> str:
     """The page as text; the same ledger gives the same page."""
     style, script = _asset("ledger.css"), _asset("ledger.js")
     shared = _shared(ledger)

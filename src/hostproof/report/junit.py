@@ -17,10 +17,10 @@ from hostproof.ledger.model import Evidence, Ledger, ObjectiveFinding, Row
 from hostproof.report import summary
 from hostproof.report.words import missing, place, size, visible
 
-__all__ = ["to_junit"]
+__all__ = ["render"]
 
 
-def to_junit(ledger: Ledger) -> bytes:
+def render(ledger: Ledger) -> bytes:
     """The ledger as JUnit XML in UTF-8, with a declaration and a trailing newline."""
     root = Element("testsuites")
     if ledger.objectives:

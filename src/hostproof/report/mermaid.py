@@ -16,7 +16,7 @@ from hostproof.ledger.model import ChannelSummary, Ledger, Row
 from hostproof.report import summary
 from hostproof.report.words import shorten
 
-__all__ = ["MAX_EDGES", "to_mermaid"]
+__all__ = ["MAX_EDGES", "render"]
 
 MAX_EDGES = 400
 """Mermaid draws at most 500 edges unless it is configured otherwise (`maxEdges`)."""
@@ -31,7 +31,7 @@ _COLOURS = {
 }
 
 
-def to_mermaid(ledger: Ledger) -> str:
+def render(ledger: Ledger) -> str:
     """The diagram as text. Channels that do not exist here are left out; the open ones come first."""
     groups = {group.id: group.rows for group in summary.by_channel(ledger, ledger.rows)}
     channels = {channel.id: channel for channel in ledger.channels if channel.exists}

@@ -19,14 +19,14 @@ from hostproof.ledger.model import Ledger, Row
 from hostproof.report import summary
 from hostproof.report.words import count, missing, visible
 
-__all__ = ["escape", "to_rst"]
+__all__ = ["escape", "render"]
 
 _WIDTH = 78
 _MARKUP = re.compile(r"[\\*`|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENUMERATOR = re.compile(r"[A-Za-z0-9#]+[.)](?:\s|$)")
 
 
-def to_rst(ledger: Ledger) -> str:
+def render(ledger: Ledger) -> str:
     """Headline, objectives that are not met, threats by status, channels by threat, attacks that work."""
     parts = [
         _title(f"Threat model of {ledger.name}", "="),

@@ -32,7 +32,7 @@ from hostproof.ledger.model import ChannelSummary, Ledger, PlaceSeen, Row
 from hostproof.report import summary
 from hostproof.report.words import missing, visible
 
-__all__ = ["MAX_RESULTS", "to_sarif"]
+__all__ = ["MAX_RESULTS", "render"]
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MAX_RESULTS = 25_000
@@ -42,8 +42,8 @@ _SHOWN = (Status.OPEN, Status.UNKNOWN, Status.ACCEPTED)
 Object = dict[str, Any]
 
 
-def to_sarif(ledger: Ledger, difference: LedgerDiff | None = None) -> str:
-    """The ledger as a SARIF log. With the `difference` from a baseline, every result carries its `baselineState`.
+def render(ledger: Ledger, diff: LedgerDiff | None = None) -> str:
+    """The ledger as a SARIF log. With the `diff` from a baseline, every result carries its `baselineState`.
 
     Open rows come first; beyond 25,000 results the rest is left out, and a notification of the run says how many.
     """
@@ -51,7 +51,7 @@ def to_sarif(ledger: Ledger, difference: LedgerDiff | None = None) -> str:
     channels = {channel.id: channel for channel in ledger.channels}
     groups = summary.by_channel(ledger, shown)
     index = {channel.id: number for number, channel in enumerate(groups)}
-    states = _baseline_states(difference) if difference else None
+    states = _baseline_states(diff) if diff else None
     results = []
     for row in shown[:MAX_RESULTS]:
         result = _result(ledger, row, channels.get(row.channel), index[row.channel])
