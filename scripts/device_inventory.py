@@ -35,10 +35,10 @@ from qemu_oracle import (
 )
 
 FORMAT = "hostproof-device-models/1"
-BOARD = {
-    "x86_64": ["-machine", "q35"],
-    "aarch64": ["-machine", "virt", "-cpu", "max"],
-    "s390x": ["-machine", "s390-ccw-virtio"],
+BOARDS = {
+    "x86_64": [["-machine", "q35"], ["-machine", "pc"]],
+    "aarch64": [["-machine", "virt", "-cpu", "max"]],
+    "s390x": [["-machine", "s390-ccw-virtio"]],
 }
 BACKENDS = {
     "drive": ["-blockdev", "null-co,node-name=drive0,size=1048576,read-zeroes=on"],
@@ -49,6 +49,8 @@ BACKENDS = {
     "memdev": ["-object", "memory-backend-ram,id=memdev0,size=16M"],
     "audiodev": ["-audiodev", "none,id=audiodev0"],
     "bmc": ["-device", "ipmi-bmc-sim,id=bmc0"],
+    "fsdev": ["-fsdev", "synth,id=fsdev0"],
+    "canbus": ["-object", "can-bus,id=canbus0"],
 }
 CONTROLLERS = {
     "usb-bus": ["-device", "qemu-xhci"],
@@ -59,13 +61,12 @@ CONTROLLERS = {
     "ccid-bus": ["-device", "qemu-xhci", "-device", "usb-ccid"],
     "nvme-bus": ["-device", "nvme,serial=0"],
     "floppy-bus": ["-device", "isa-fdc"],
-    "virtio-bus": [],
     "vmbus": ["-device", "vmbus-bridge"],
 }
-EXTRA = {"nvme": ",serial=0", "virtio-9p-pci": "", "ivshmem-plain": "", "isa-ipmi-kcs": ""}
+EXTRA = {"mount_tag": "mount_tag=tag", "chassis_nr": "chassis_nr=1", "romfile": "romfile="}
+"""Properties without which a model does not start, or starts only where a ROM file is installed."""
 TRANSITIONAL = {1: 0x1000, 5: 0x1002, 2: 0x1001, 3: 0x1003, 8: 0x1004, 4: 0x1005, 9: 0x1009}
 """PCI device ids of virtio devices that have a legacy one (Linux include/uapi/linux/virtio_ids.h)."""
-NULL_ID = re.compile("|".join(BACKENDS))
 
 
 @dataclass(frozen=True)
@@ -83,19 +84,23 @@ def list_models(binary: str) -> Iterator[Model]:
         [binary, "-device", "help"], capture_output=True, text=True, check=True, timeout=60, env=environment(binary)
     ).stdout
     for line in output.splitlines():
-        if match := re.match(r'name "([^"]+)"(?:, bus ([^",]+))?(?:, alias "([^"]+)")?', line):
+        match = re.match(r'name "([^"]+)"(?:, bus ([^",]+))?(?:, alias "([^"]+)")?', line)
+        if match and not match[1].endswith("-cpu"):
             yield Model(match[1], match[2] or "System", match[3] or "")
 
 
-def attempts(model: Model, properties: set[str]) -> Iterator[list[str]]:
+def attempts(model: Model, properties: set[str], boards: list[list[str]]) -> Iterator[list[str]]:
     """Ways to start a model, the one with every backend that it has a property for first."""
-    romless = ",romfile=" if "romfile" in properties else ""
     wanted = [name for name in BACKENDS if name in properties]
-    for names in (wanted, []):
-        device = model.name + EXTRA.get(model.name, "") + romless + "".join(f",{name}={name}0" for name in names)
-        backends = [word for name in names for word in BACKENDS[name]]
-        for controllers in ([], CONTROLLERS.get(model.bus_type, [])):
-            yield [*backends, *controllers, "-device", device + ",id=probe"]
+    extra = [text for name, text in EXTRA.items() if name in properties]
+    extra += ["serial=0"] if model.name == "nvme" else []
+    for board in boards:
+        for names in (wanted, []) if wanted else ([],):
+            device = ",".join([model.name, *extra, *(f"{name}={name}0" for name in names), "id=probe"])
+            backends = [word for name in names for word in BACKENDS[name]]
+            yield [*board, *backends, "-device", device]
+            if controllers := CONTROLLERS.get(model.bus_type):
+                yield [*board, *backends, *controllers, "-device", device]
 
 
 class Prober:
@@ -112,7 +117,7 @@ class Prober:
     def properties(self, model: Model) -> set[str]:
         """The properties of a model."""
         try:
-            with Qemu(self.binary, ["-nodefaults", *BOARD[self.architecture]]) as qemu:
+            with Qemu(self.binary, ["-nodefaults", *BOARDS[self.architecture][0]]) as qemu:
                 return {entry["name"] for entry in qemu.ask("device-list-properties", typename=model.name)}
         except QemuError:
             return set()
@@ -120,7 +125,7 @@ class Prober:
     def start(self, arguments: list[str]) -> tuple[Node, list[str]] | None:
         """The node called `probe` and its aliases, None where QEMU does not start so."""
         try:
-            with Qemu(self.binary, ["-nodefaults", *BOARD[self.architecture], *arguments]) as qemu:
+            with Qemu(self.binary, ["-nodefaults", *arguments]) as qemu:
                 nodes = [node for node in read_qtree(qemu.monitor("info qtree")) if node.id == "probe"]
                 if not nodes:
                     return None
@@ -130,12 +135,13 @@ class Prober:
 
     def probe(self, model: Model) -> dict[str, Any]:
         """Bus and aliases of a model, and whether they were measured or derived."""
-        for arguments in attempts(model, self.properties(model)):
+        for arguments in attempts(model, self.properties(model), BOARDS[self.architecture]):
             answer = self.start(arguments)
             if answer:
                 node, aliases = answer
                 found = set(aliases)
-                if number := self.known.virtio_number(model.name):
+                number = self.known.virtio_number(model.name)
+                if number and not model.name.endswith("-transitional"):
                     found |= set(modern(aliases, number))
                 return {"aliases": sorted(found), "bus": bus_of(node), "source": self.source}
         return {**self.derive(model), "source": f"{self.source}, not started"}
@@ -146,7 +152,7 @@ class Prober:
         found = set(self.known.models.get(model.name, []))
         number = self.known.virtio_number(model.name)
         if number and model.bus_type in {"PCI", "PCIE"}:
-            found |= set(virtio_pci(self.known.pci_class(model.name), number))
+            found |= set(virtio_pci(self.known.pci_class(model.name), number, model.name))
         if number and model.bus_type == "virtual-css-bus":
             found |= {f"ccw:t3832m{number:02X}dtdm", f"virtio:d{number:08X}v00003832"}
         if number and model.bus_type == "virtio-bus":
@@ -166,10 +172,12 @@ def modern(aliases: list[str], number: int) -> list[str]:
     ]
 
 
-def virtio_pci(class_code: int, number: int) -> list[str]:
-    """The aliases of a virtio device on PCI, modern and (where it has one) transitional."""
-    found = [pci_alias(0x1AF4, 0x1040 + number, 0x1AF4, 0x1100, class_code), f"virtio:d{number:08X}v00001AF4"]
-    if number in TRANSITIONAL:
+def virtio_pci(class_code: int, number: int, model: str) -> list[str]:
+    """The aliases of a virtio device on PCI: modern and transitional, unless the model's name says which of them."""
+    found = [f"virtio:d{number:08X}v00001AF4"]
+    if model.endswith("-non-transitional") or not model.endswith("-transitional"):
+        found.append(pci_alias(0x1AF4, 0x1040 + number, 0x1AF4, 0x1100, class_code))
+    if number in TRANSITIONAL and not model.endswith("-non-transitional"):
         found.append(pci_alias(0x1AF4, TRANSITIONAL[number], 0x1AF4, number, class_code))
     return found
 

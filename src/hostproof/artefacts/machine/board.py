@@ -30,9 +30,11 @@ __all__ = ["BoardDevices", "board_devices"]
 FORMAT = "hostproof-board-inventory/1"
 ON = frozenset({"on", "yes", "true", "y"})
 OFF = frozenset({"off", "no", "false", "n"})
-DROPPABLE = ("net", "vga", "serial", "parallel")
+DROPPABLE = frozenset({"balloon", "console", "net", "parallel", "rng", "serial", "vga"})
 DISK_DEFAULTS = {"ide-cd": "cdrom", "scsi-cd": "cdrom", "floppy": "floppy", "isa-fdc": "floppy", "sd-card": "sdcard"}
 """Default drives; QEMU leaves them out where a definition has one of the same kind (QEMU `system/vl.c`, `default_list`)."""
+UBUNTU = {"ubuntu": "pc", "ubuntu-q35": "q35"}
+"""Aliases that only Ubuntu's QEMU has for its own machine types."""
 WITHOUT_DEVICES = frozenset(
     {
         "accel",
@@ -59,7 +61,8 @@ class BoardDevices:
     `machine` is the machine type as resolved, `inventory` names the inventory that answered (`qemu 10.0.2 x86_64`, empty
     where none did), `notes` are sentences that a person should know (an older inventory taken, an unknown board).
     Devices that only the VMM's defaults add have origin `default` and a property `default` that says which default
-    (`net`, `vga`, `serial`, `parallel`, `cdrom`, `floppy`): a definition that brings its own replaces it.
+    (`net`, `vga`, `serial`, `parallel`, `cdrom`, `floppy`; `rng`, `console`, `balloon` of other VMMs): a definition that
+    brings its own replaces it.
     """
 
     machine: str
@@ -120,8 +123,8 @@ def board_devices(
 
     `machine` is a type or alias of QEMU (empty: QEMU's default), with the suffixes that Proxmox (`+pve0`), Ubuntu and RHEL
     add, or `cloud-hypervisor`, `firecracker`, `crosvm`. `defaults` is False under `-nodefaults`. `switches` are the options
-    of `-machine` as written; `net`, `vga`, `serial` or `parallel` with the value `none` stand for QEMU's options of
-    these names. An unknown board gives no devices and a note; nothing is raised.
+    of `-machine` as written; the name of a default (`net`, `vga`, ...) with the value `none` takes that default away, as
+    QEMU's options of these names do. An unknown board gives no devices and a note; nothing is raised.
     """
     found = _resolve(machine, architecture, vmm_version)
     if found is None:
@@ -168,6 +171,7 @@ def _resolve(
             return inventory, machine, ()
     qemus = [inventory for inventory in candidates if inventory.vmm == "qemu"]
     plain = re.sub(r"\+pve\d+$", "", machine)
+    plain = UBUNTU.get(plain, plain)
     if not qemus or not _family(plain, qemus[-1]):
         return None
     inventory, notes = _choose(plain, qemus, vmm_version)
@@ -230,7 +234,8 @@ def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tupl
     notes = []
     for name, value in sorted(switches.items()):
         if name in DROPPABLE and value == "none":
-            removed |= Counter(layout.drops.get(name, [])) if defaults else Counter()
+            if defaults:
+                removed |= Counter(layout.drops.get(name, []))
             continue
         switch = _switch(name, value)
         effect = layout.switches.get(switch)
