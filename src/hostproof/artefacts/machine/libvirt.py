@@ -147,7 +147,7 @@ def _board(domain: Element, board: Board) -> tuple[tuple[str, tuple[Device, ...]
     type_ = domain.first("os", "type") or domain
     found = board_devices(
         board.machine,
-        architecture=board.architecture,
+        architecture="x86_64" if board.x86 else board.architecture,
         vmm_version=None,
         defaults=False,
         switches=switches(domain, board),

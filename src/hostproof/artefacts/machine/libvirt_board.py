@@ -4,7 +4,8 @@ libvirt always starts QEMU with `-nodefaults` and `usb=off`; everything else tha
 to the board, and a few elements turn parts of it on or off with `-machine` options.
 
 SOURCE: libvirt 11.3.0 src/qemu/qemu_domain.c (qemuDomainMachineIsQ35, qemuDomainMachineIsI440FX,
-qemuDomainMachineIsARMVirt), src/qemu/qemu_capabilities.c (preferredMachines), src/qemu/qemu_command.c
+qemuDomainMachineIsARMVirt), src/qemu/qemu_capabilities.c (preferredMachines), src/qemu/qemu_postparse.c
+(qemuDomainDefEnableDefaultFeatures: GIC), src/qemu/qemu_command.c
 (qemuBuildMachineCommandLine, qemuAppendDomainFeaturesMachineParam, qemuBuildMachineACPI: without `<acpi/>` QEMU gets
 `acpi=off`; qemuBuildClockCommandLine).
 """
@@ -56,6 +57,10 @@ def board_of(domain: Element) -> Board:
     architecture = type_.get("arch") if type_ is not None else ""
     machine = type_.get("machine") if type_ is not None else ""
     notes = []
+    if architecture == "aarch64" and not domain.attribute("features", "gic", "version"):
+        notes.append(
+            "no GIC version is named: libvirt takes the highest that the host has (3 is taken here, 2 without KVM)"
+        )
     if not architecture:
         architecture = _guess(domain, machine)
         if architecture:
@@ -109,6 +114,9 @@ def switches(domain: Element, board: Board) -> dict[str, str]:
     for timer in (domain.first("clock") or domain).all("timer"):
         if timer.get("name") == "hpet" and timer.get("present") in ("yes", "no"):
             found["hpet"] = "on" if timer.get("present") == "yes" else "off"
+    if board.kind == "virt" and board.architecture == "aarch64":
+        given = domain.attribute("features", "gic", "version")
+        found["gic-version"] = given or ("2" if domain.get("type") == "qemu" else "3")
     if any(element.get("model") == "smmuv3" for element in (domain.first("devices") or domain).all("iommu")):
         found["iommu"] = "smmuv3"
     return found

@@ -2,8 +2,9 @@
 
 SOURCE: libvirt 11.3.0 src/conf/domain_postparse.c (virDomainDiskDefPostParse: bus from the target's name),
 src/conf/domain_conf.c (virDomainDiskDefAssignAddress, virDomainDefAddImplicitControllers), src/qemu/qemu_command.c
-(qemuBuildDiskDeviceProps, qemuBuildControllerSCSIDevProps, qemuControllerModelUSB, qemuBuildSkipController),
-src/qemu/qemu_postparse.c (qemuDomainControllerDefPostParse), src/qemu/qemu_domain.c (qemuDomainGetSCSIControllerModel).
+(qemuBuildDiskDeviceProps, qemuBuildControllerSCSIDevProps, qemuControllerModelUSB, qemuBuildSkipController), QEMU
+hw/usb/dev-storage-classic.c (a disk behind USB is a SCSI disk), libvirt src/qemu/qemu_postparse.c
+(qemuDomainControllerDefPostParse), src/qemu/qemu_domain.c (qemuDomainGetSCSIControllerModel).
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def disk(element: Element, plans: Plans) -> None:
         plans.unknown(element, f"disk bus {bus!r}", "QEMU has no such disk bus")
         return
     plans.add(Plan("disk", model, element, backend=backend, usb=bus == "usb", index=disk_controller(element, bus)))
+    if bus == "usb":
+        plans.default("disk-behind-usb", "scsi-hd", "USB mass storage shows its medium as a SCSI disk", element)
 
 
 def disk_controller(element: Element, bus: str) -> int | None:

@@ -5,8 +5,8 @@ line of the file spells out: Proxmox computes it from flags, and its defaults al
 
 | line | policy |
 |---|---|
-| `amd-sev: type=std`, `es` | bit 3 (no sending) always; bit 0 with `no-debug=1`, bit 1 with `no-key-sharing=1`, bit 2 for `es` |
-| `amd-sev: type=snp` | bit 17 always; bit 16 (SMT) unless `allow-smt=0`; bit 19 (debugging allowed) unless `no-debug=1` |
+| `amd-sev: type=std`, `es` | bit 3 (no sending); bit 0 with `no-debug=1`, bit 1 with `no-key-sharing=1`, bit 2 for `es` |
+| `amd-sev: type=snp` | bit 17; bit 16 (SMT) unless `allow-smt=0`; bit 19 (debugging allowed) unless `no-debug=1` |
 | `intel-tdx: type=tdx` | none is given, so QEMU's default holds: SEPT_VE_DISABLE |
 
 SOURCE: proxmox/qemu-server e6352be67f70 src/PVE/QemuServer/CPUConfig.pm (get_amd_sev_object, get_intel_tdx_object),
