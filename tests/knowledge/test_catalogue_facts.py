@@ -292,6 +292,13 @@ def test_debug_registers_differ_from_amds_table_only_where_kvm_swaps_them_for_se
     assert any("sev_es_debug_swap_enabled" in source for source in claims[1].sources)
 
 
+@pytest.mark.parametrize(
+    ("technology", "claimed"), [("kvm", False), ("sev", True), ("sev-es", True), ("sev-snp", True)]
+)
+def test_cold_boot_is_prevented_where_amd_claims_offline_analysis_is(technology: str, claimed: bool) -> None:
+    assert prevented("physical-offline", TableFacts(technology)) is claimed
+
+
 POSSIBLE, PREVENTED, DEPENDS = False, True, None
 COLUMNS = ("kvm", "sev", "sev-es", "sev-snp", "tdx", "pkvm 7.3.4", "pkvm EL2", "cca")
 HOST_PRIMITIVES = {
