@@ -378,7 +378,7 @@ class TestOptions:
         machine = sample("legacy.cmd")
 
         expected = {
-            "sb16", "usb-tablet", "VGA", "virtio-balloon-pci", "ib700", "virtio-9p-pci", "ne2k_isa", "isa-serial",
+            "sb16", "usb-tablet", "isa-vga", "virtio-balloon-pci", "ib700", "virtio-9p-pci", "ne2k_isa", "isa-serial",
             "ide-hd", "ide-cd", "floppy",
         }  # fmt: skip
         assert expected <= {device.model for device in machine.devices}

@@ -50,7 +50,7 @@ def board_of_qemu(
     place: Place,
 ) -> BoardDevices:
     """The inventory of a board from QEMU: what the reader otherwise asks `board_devices` for."""
-    properties = "".join(f",{key}={value}" for key, value in switches.items() if key in ("usb", "hpet"))
+    properties = "".join(f",{key}={value}" for key, value in switches.items() if key in SWITCHES)
     argv = ["-machine", machine + properties, *([] if defaults else ["-nodefaults"])]
     own = Counter(device_tree("-machine", machine + properties, "-nodefaults"))
     devices = []
@@ -58,6 +58,9 @@ def board_of_qemu(
         devices.append(Device(model, "unknown", Origin.BOARD if own[model] > 0 else Origin.DEFAULT, place))
         own[model] -= 1
     return BoardDevices(machine, "live", tuple(devices), ())
+
+
+SWITCHES = frozenset({"usb", "hpet", "vmport", "i8042", "smbus", "sata", "acpi"})
 
 
 def models_read(argv: list[str]) -> Counter[str]:
@@ -113,6 +116,15 @@ LINES = {
     "-virtfs": "-virtfs local,path=/tmp,mount_tag=x,security_model=none",
     "-audio": "-audio none,model=hda",
     "JSON": '-device {"driver":"virtio-rng-pci","id":"r"}',
+    "disk behind USB": f"-device usb-ehci -drive if=none,id=a,file={DISK},format=raw -device usb-storage,drive=a",
+    "disk behind SCSI": f"-device virtio-scsi-pci -drive if=none,id=a,file={DISK},format=raw -device scsi-hd,drive=a",
+    "bytes in memory": "-device loader,file=/dev/null,addr=0x1000",
+    "a card behind a bridge": "-device pci-bridge,id=b,chassis_nr=1 -device e1000,bus=b",
+    "switches of the board": "-machine hpet=off,vmport=off,i8042=off",
+    "other switches of the board": "-machine smbus=off,sata=off",
+    "a second parallel port": "-parallel null -parallel null",
+    "second floppy": "-fdb /dev/null",
+    "no ACPI": "-no-acpi",
     "watchdog and pvpanic": "-device i6300esb -device pvpanic -device edu",
 }
 
@@ -124,6 +136,29 @@ LINES = {
 def test_the_rules_for_defaults_are_those_of_qemu(machine: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu_board, "board_devices", board_of_qemu)
     argv = ["-machine", machine, *LINES[line].split()]
+
+    assert Counter(device_tree(*argv)) == models_read(argv)
+
+
+SMALL_BOARDS = [
+    "",
+    "-nodefaults",
+    "-serial null",
+    "-nodefaults -serial null",
+    "-nic user",
+    "-vga std",
+    "-parallel null",
+    "-no-acpi",
+]
+
+
+@pytest.mark.slow
+@needs_qemu
+@pytest.mark.parametrize("machine", ["microvm", "isapc"])
+@pytest.mark.parametrize("line", SMALL_BOARDS)
+def test_boards_without_pci_follow_the_rules_of_qemu(machine: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qemu_board, "board_devices", board_of_qemu)
+    argv = ["-machine", machine, *line.split()]
 
     assert Counter(device_tree(*argv)) == models_read(argv)
 

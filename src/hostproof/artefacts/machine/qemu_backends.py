@@ -137,8 +137,7 @@ def device_backend(draft: Draft, model: str, options: Options) -> str | None:
         return "host" if where is None else f"host:{where}"
     if model.startswith("vhost-vsock"):
         return "vhost-vsock"
-    where = options.get("file") if model == "loader" else None
-    return None if where is None else f"file:{where}"
+    return None
 
 
 def read_backend(draft: Draft, entry: Entry) -> None:
@@ -155,6 +154,8 @@ def read_backend(draft: Draft, entry: Entry) -> None:
             draft.fsdevs[identifier] = _file_system_end(options)
         case "virtfs":
             draft.fsdevs[identifier or options.get("mount_tag") or ""] = _file_system_end(options)
+        case "virtfs_synth":
+            draft.fsdevs["v_synth"] = "synth"
         case "tpmdev":
             end = options.get("chardev")
             draft.tpmdevs[identifier] = (

@@ -27,6 +27,7 @@ from hostproof.artefacts.machine.model import Device, Origin
 from hostproof.artefacts.machine.qemu_backends import legacy_chardev
 from hostproof.artefacts.machine.qemu_draft import Draft
 from hostproof.artefacts.machine.qemu_sugar import DEFAULT_FLAGS, family, plug_drives, plug_network
+from hostproof.artefacts.machine.qemu_values import boolean
 
 __all__ = ["add_board", "resolve_board"]
 
@@ -137,9 +138,8 @@ def _with_globals(draft: Draft, device: Device) -> Device:
 
 
 def _suppress(draft: Draft) -> None:
-    """Which defaults the devices, globals and drives of the command line switch off."""
-    drivers = {device.model for device in draft.devices} | set(draft.globals)
-    draft.suppressed |= {DEFAULT_FLAGS[driver] for driver in drivers if driver in DEFAULT_FLAGS}
+    """Which defaults the globals and drives of the command line switch off; its devices have done so already."""
+    draft.suppressed |= {DEFAULT_FLAGS[driver] for driver in draft.globals if driver in DEFAULT_FLAGS}
     taken = {drive.index for drive in draft.plugged if drive.interface in ("", "ide")}
     free = 0
     for drive in draft.plugged:
@@ -147,7 +147,8 @@ def _suppress(draft: Draft) -> None:
             while free in taken:
                 free += 1
             taken.add(free)
-    if 2 in taken:
+    sata = draft.machine["sata"][0] if "sata" in draft.machine else "on"
+    if 2 in taken or (family(draft.board) == "q35" and boolean(sata) is False):  # a q35 without SATA has no disk bus
         draft.suppressed.add("cdrom")
     if any(drive.interface == "floppy" and not drive.index for drive in draft.plugged):
         draft.suppressed.add("floppy")
@@ -167,7 +168,7 @@ def _ports(draft: Draft, base: list[Device]) -> list[Device]:
         else:
             draft.cannot_read(f"-serial {entry.text}"[:200], "which port of this board it is is not known", entry.place)
     for entry in draft.parallels:
-        if entry.text != "none" and on_pc:
+        if entry.text != "none" and on_pc and family(draft.board) != "microvm":
             draft.add_device("isa-parallel", entry.place, backend=legacy_chardev(draft, entry.text))
         elif entry.text != "none":
             draft.cannot_read(f"-parallel {entry.text}"[:200], "this board has no parallel port", entry.place)

@@ -97,18 +97,20 @@ def read_device(draft: Draft, entry: Entry) -> None:
         return
     if model in ("help", "?") or any(key in ("help", "?") for key, _ in options.pairs):
         raise InputError("-device help starts no VM", place=entry.place, expected="a command line that starts a VM")
-    draft.add_device(
-        model,
-        entry.place,
-        id=options.get("id"),
-        backend=device_backend(draft, model, options),
-        properties=options.without("driver", "id"),
-    )
-    if model == "loader":
-        what = options.get("file") or options.get("data") or ""
-        draft.add_input(
-            "loader", "bytes that the VMM puts into the guest's memory before it starts", "", entry.place, what
-        )
+    if model in DEFAULT_FLAGS:
+        draft.suppressed.add(DEFAULT_FLAGS[model])
+    if model in ("loader", "guest-loader"):
+        what = options.get("file", "kernel", "initrd", "data") or ""
+        meaning = "bytes that the VMM puts into the guest's memory before it starts"
+        draft.add_input(model, meaning, "", entry.place, what)
+        return
+    backend = device_backend(draft, model, options)
+    properties = options.without("driver", "id")
+    draft.add_device(model, entry.place, id=options.get("id"), backend=backend, properties=properties)
+    if model == "usb-storage":  # the disk behind it, as hw/usb/dev-storage-classic.c adds it
+        drive = draft.drives.get(options.get("drive") or "")
+        disk = "scsi-cd" if drive is not None and drive.media == "cdrom" else "scsi-hd"
+        draft.add_device(disk, entry.place, backend=backend)
 
 
 def read_sugar(draft: Draft, entry: Entry) -> None:
@@ -141,8 +143,12 @@ def read_sugar(draft: Draft, entry: Entry) -> None:
 
 def _vga(draft: Draft, entry: Entry) -> None:
     kind = entry.text.partition(",")[0]
-    if kind in _VGA:
-        draft.add_device(_VGA[kind], entry.place)
+    board = family(draft.board)
+    if board == "microvm" and kind in _VGA:
+        draft.note("-vga has no effect: the board microvm does not use it")
+    elif kind in _VGA:
+        on_isa = {"VGA": "isa-vga", "cirrus-vga": "isa-cirrus-vga"} if board == "isapc" else {}
+        draft.add_device(on_isa.get(_VGA[kind], _VGA[kind]), entry.place)
     elif kind not in ("none", "device"):
         draft.cannot_read(f"-vga {entry.text}", "no display adapter of this name is known", entry.place)
 
@@ -162,6 +168,9 @@ def plug_network(draft: Draft, default_model: str | None) -> None:
     for entry in draft.network:
         options = entry.options
         if options.get("type") == "none" or _is_hub_end(entry):
+            continue
+        if family(draft.board) == "microvm":
+            draft.note(f"-{entry.option} gives no card: the board microvm creates none")
             continue
         model = options.get("model") or default_model or _NIC_DEFAULTS.get(family(draft.board))
         if model is None and family(draft.board) in ("virt", "s390"):
