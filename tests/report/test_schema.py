@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import ledgers
@@ -13,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from hostproof.ledger.codec import encode
-from hostproof.ledger.model import Ledger
+from hostproof.ledger.model import Ledger, Row
 from hostproof.report.schema import schema, to_text
 
 VALIDATOR = Draft202012Validator(json.loads(to_text()))
@@ -59,3 +60,10 @@ def test_it_refuses_what_the_decoder_refuses(field: str, value: Any) -> None:
 
     with pytest.raises(ValidationError):
         VALIDATOR.validate(data)
+
+
+def test_the_reference_names_every_field_of_ledger_and_row() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "ledger-format.md").read_text(encoding="utf-8")
+    fields = [*Ledger.__struct_fields__, *Row.__struct_fields__]
+
+    assert [name for name in fields if f"`{name.removesuffix('_name')}`" not in page] == []

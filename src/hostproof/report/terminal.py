@@ -24,7 +24,7 @@ from hostproof.report.words import count, missing, place, size
 __all__ = ["explain_row", "explain_text", "render", "to_text"]
 
 _HEAVIEST = 4
-_NAMES = 4
+_NAMES = 3
 _SUPPLIES = 10
 
 
@@ -90,21 +90,25 @@ def _open(ledger: Ledger, page: Page) -> None:
 
 
 def _who(rows: Sequence[Row]) -> str:
-    """The instances behind the open rows of a channel: the heaviest drivers, else the first names."""
+    """The instances behind the open rows of a channel: the heaviest drivers, then what is no driver."""
+    parts = []
     if drivers := summary.heaviest(rows):
         shown = [
             f"{driver.instance} {size(driver.text_bytes)}"
             + (" (configured)" if driver.presence is Presence.CONFIGURED else "")
             for driver in drivers[:_HEAVIEST]
         ]
-        return f"{count(len(drivers), 'driver')}, the heaviest: {_listed(shown, len(drivers))}"
-    names = list(dict.fromkeys(row.instance_name or row.instance for row in rows))
-    return _listed(names[:_NAMES], len(names))
+        heaviest = "the heaviest: " if len(drivers) > 1 else ""
+        parts.append(f"{count(len(drivers), 'driver')}, {heaviest}{_listed(shown, len(drivers))}")
+    names = list(dict.fromkeys(row.instance_name or row.instance for row in rows if row.text_bytes is None))
+    if names:
+        parts.append(_listed(names[:_NAMES], len(names), "; "))
+    return "; ".join(parts)
 
 
-def _listed(shown: Sequence[str], total: int) -> str:
+def _listed(shown: Sequence[str], total: int, separator: str = ", ") -> str:
     """`a, b and 12 more`."""
-    text = ", ".join(shown)
+    text = separator.join(shown)
     return f"{text} and {total - len(shown):,} more" if total > len(shown) else text
 
 
@@ -210,6 +214,7 @@ def _inputs(ledger: Ledger, page: Page, verbose: bool) -> None:
     page.heading("INPUTS")
     for given in ledger.inputs:
         digest = f", sha256 {given.sha256 if verbose else given.sha256[:16]}" if given.sha256 else ""
-        page.item(f"{given.name} ({given.kind}){digest}", label=given.role, indent=2, column=16)
+        kind = f" ({given.kind})" if given.kind else ""
+        page.item(f"{given.name}{kind}{digest}", label=given.role, indent=2, column=16)
     for note in ledger.notes:
         page.item(f"note: {note}", indent=2)

@@ -38,7 +38,7 @@
     const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     for (let node = target; node; node = node.parentElement) if (node.localName === "details") node.open = true;
-    for (const details of target.querySelectorAll("details")) details.open = true;
+    if (target.localName === "tr") for (const details of target.querySelectorAll("details")) details.open = true;
     target.scrollIntoView({ block: "center" });
   };
 
