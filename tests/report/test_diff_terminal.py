@@ -49,7 +49,7 @@ def test_rows_of_newer_rules_stand_apart() -> None:
 
     assert "the rule sets differ (2026.1 -> 2026.2), the inputs are the same" in text
     assert "NEW IN RULE SET 2026.2, and not the VM's doing: 1 row" in text
-    assert text.startswith("no difference\n")
+    assert text.startswith("no difference, but for 1 row by the rule set\n")
 
 
 def test_long_lists_are_cut_unless_all_is_asked_for() -> None:

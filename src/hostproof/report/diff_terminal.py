@@ -48,7 +48,8 @@ def _head(difference: LedgerDiff, page: Page) -> None:
     if difference.is_worse:
         page.item("WORSE: the host can do more than before", style=STYLES[Status.OPEN])
     elif difference.is_empty:
-        page.item("no difference", style="green")
+        rules = f", but for {count(len(difference.new_rules), 'row')} by the rule set" if difference.new_rules else ""
+        page.item(f"no difference{rules}", style="green")
     else:
         page.item("different, and not worse", style="bold")
     rows = f"open rows: {difference.open_before:,} -> {difference.open_after:,}"
