@@ -416,6 +416,96 @@ class TestOptions:
         assert named(options, "virtio-blk-pci").properties == named(as_json, "virtio-blk-pci").properties
         assert named(as_json, "virtio-blk-pci").backend == "file:x"
 
+    @pytest.mark.parametrize(
+        ("options", "model", "backend"),
+        [
+            (
+                "-chardev socket,id=c,path=/run/fs.sock -device vhost-user-fs-pci,chardev=c",
+                "vhost-user-fs-pci",
+                "unix:/run/fs.sock",
+            ),
+            ("-chardev socket,id=c,host=h,port=1,server=on -device virtconsole,chardev=c", "virtconsole", "tcp:h:1"),
+            ("-device virtconsole,chardev=c -chardev file,id=c,path=/log", "virtconsole", "file:/log"),
+            (
+                "-tpmdev emulator,id=t,chardev=c -chardev socket,id=c,path=/t -device tpm-crb,tpmdev=t",
+                "tpm-crb",
+                "emulator:unix:/t",
+            ),
+            (
+                "-netdev vhost-user,id=n,chardev=c -chardev socket,id=c,path=/v -device virtio-net-pci,netdev=n",
+                "virtio-net-pci",
+                "vhost-user:unix:/v",
+            ),
+            ("-device vfio-pci,host=01:00.0", "vfio-pci", "host:01:00.0"),
+            ("-device vhost-vsock-pci,guest-cid=3", "vhost-vsock-pci", "vhost-vsock"),
+            ("-netdev tap,id=n,ifname=t0 -device e1000,netdev=n", "e1000", "tap:t0"),
+            (
+                '-netdev \'{"type":"stream","id":"n","addr":{"type":"unix","path":"/p"}}\' -device e1000,netdev=n',
+                "e1000",
+                "stream:/p",
+            ),
+            (
+                "-fsdev local,id=f,path=/srv,security_model=none -device virtio-9p-pci,fsdev=f,mount_tag=m",
+                "virtio-9p-pci",
+                "local:/srv",
+            ),
+            (
+                "-object memory-backend-file,id=m,mem-path=/dev/shm/x,size=1M -device ivshmem-plain,memdev=m",
+                "ivshmem-plain",
+                "memory-backend-file:/dev/shm/x",
+            ),
+            ("-drive file=nbd://h/e,if=none,id=d -device nvme,drive=d,serial=1", "nvme", "file:nbd://h/e"),
+            (
+                "-blockdev driver=nbd,node-name=d,server.type=inet,server.host=h,server.port=1 -device nvme,drive=d,serial=1",
+                "nvme",
+                "nbd:h",
+            ),
+            ("-serial unix:/s,server=on,wait=off", "isa-serial", "unix:/s"),
+            ("-chardev pty,id=c -serial chardev:c", "isa-serial", "pty"),
+        ],
+    )
+    def test_the_hosts_end_of_a_device(self, options: str, model: str, backend: str) -> None:
+        assert named(line(f"qemu-system-x86_64 -M q35 -nodefaults {options}"), model).backend == backend
+
+    @pytest.mark.parametrize(
+        ("options", "name", "channel"),
+        [
+            ("-acpitable sig=SSDT,file=a.aml", "ACPI table", "C04"),
+            ("-machine x-oem-id=ACME", "x-oem-id", "C04"),
+            ("-smbios file=blob", "SMBIOS file", "C05"),
+            ("-uuid 7b10d7af-b932-4c66-b2c3-3996152ec465", "SMBIOS type 1", "C05"),
+            ("-fw_cfg name=opt/a,gen_id=o", "opt/a", "C06"),
+            ("-boot menu=on", "boot order", "C06"),
+            ("-machine append=quiet", "command line", "C03"),
+            ("-device loader,addr=0x1000,data=1,data-len=4", "loader", ""),
+            ("-incoming tcp:0:4444", "saved state", ""),
+            ("-option-rom x.rom", "option ROM", ""),
+            ("-gdb tcp::1234", "debugger", ""),
+            ("-rtc base=2020-01-01", "time of day", ""),
+        ],
+    )
+    def test_other_inputs_at_launch(self, options: str, name: str, channel: str) -> None:
+        (found,) = line(f"qemu-system-x86_64 -M q35 -nodefaults {options}").host_inputs
+
+        assert (found.name, found.channel) == (name, channel)
+
+    def test_flash_may_be_a_drive(self) -> None:
+        machine = line("qemu-system-x86_64 -machine q35,pflash0=code -drive if=none,id=code,file=OVMF.fd,readonly=on")
+
+        assert machine.boot.firmware == "OVMF.fd"
+
+    def test_a_board_without_default_drives_gets_what_was_asked_only(self) -> None:
+        machine = line("qemu-system-x86_64 -machine pc-q35-7.2 -nodefaults -device virtio-net-pci")
+
+        assert written(machine) == ["virtio-net-pci"]
+        assert {device.origin for device in machine.devices} == {"definition", "board"}
+
+    def test_defaults_are_told_as_defaults(self) -> None:
+        machine = line("qemu-system-x86_64 -machine pc-q35-7.2 -vga none")
+
+        found = {device.model for device in machine.devices if device.origin == "default"}
+        assert found == {"e1000e", "isa-serial", "isa-parallel", "ide-cd"}
+
     def test_block_nodes_in_a_ring_end(self) -> None:
         machine = line(
             "qemu-system-x86_64 -machine q35 -blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a "

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import pytest
 
@@ -24,6 +24,14 @@ from hostproof.place import Place
 
 QEMU = "qemu-system-x86_64"
 needs_qemu = pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"{QEMU} is not installed: nothing to compare with")
+
+
+@cache
+def installed_version() -> str:
+    text = subprocess.run([QEMU, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    match = re.search(r"version (\d+\.\d+)", text)
+    return match[1] if match else ""
+
 
 _DEVICE = re.compile(r"dev: (\S+), id")
 _VIRTIO_PART = re.compile(r"(virtio|vhost)-.*-device")
@@ -168,6 +176,8 @@ def test_boards_without_pci_follow_the_rules_of_qemu(machine: str, line: str, mo
 @pytest.mark.parametrize("machine", ["pc-i440fx-7.2", "pc-q35-7.2"])
 @pytest.mark.parametrize("line", LINES)
 def test_the_devices_are_those_of_qemu(machine: str, line: str) -> None:
+    if installed_version() != "7.2":
+        pytest.skip(f"the inventory of these boards is that of QEMU 7.2, and {installed_version()} is installed")
     argv = ["-machine", machine, *LINES[line].split()]
 
     assert Counter(device_tree(*argv)) == models_read(argv)

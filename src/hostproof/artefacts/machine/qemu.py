@@ -84,7 +84,7 @@ def _draft(words: tuple[Word, ...], place: Place) -> Draft:
 def _machine(draft: Draft, words: tuple[Word, ...], format: str, config_files: Mapping[str, bytes]) -> Machine:
     whole = bool(words) and not words[0].text.startswith("-")
     found = entries(draft, words[1:] if whole else words, config_files)
-    for readers in (_SETTINGS, _BACKENDS):
+    for readers in (_SETTINGS, _ENDS, _BACKENDS):
         for entry in found:
             _dispatch(draft, entry, readers)
     if whole or draft.board is not None:
@@ -199,7 +199,9 @@ _SETTINGS = _readers(
     "name smp memory cpu",
     read_setting,
 )
-_BACKENDS = _readers("chardev netdev fsdev virtfs tpmdev audiodev audio blockdev drive disk object", read_backend)
+_ENDS = _readers("chardev blockdev", read_backend)
+"""Back ends that other back ends stand on, wherever they are written."""
+_BACKENDS = _readers("netdev fsdev virtfs tpmdev audiodev audio drive disk object", read_backend)
 _DEVICES: Mapping[str, Reader] = {
     "device": read_device,
     "object": _read_object,
@@ -210,5 +212,5 @@ _DEVICES: Mapping[str, Reader] = {
         read_input,
     ),
 }
-READERS = frozenset(_SETTINGS) | frozenset(_BACKENDS) | frozenset(_DEVICES) | {"set", "readconfig"}
+READERS = frozenset(_SETTINGS) | frozenset(_ENDS) | frozenset(_BACKENDS) | frozenset(_DEVICES) | {"set", "readconfig"}
 """Every name that the option table may give as a reader."""

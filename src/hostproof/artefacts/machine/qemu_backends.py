@@ -63,7 +63,7 @@ def legacy_chardev(draft: Draft, text: str) -> str:
     return kind if not colon or kind == "vc" else f"{kind}:{rest}"
 
 
-def netdev_end(options: Options) -> str:
+def netdev_end(draft: Draft, options: Options) -> str:
     """The host's end of a `-netdev`, `-nic` or `-net`."""
     kind = options.get("type") or "netdev"
     where = None
@@ -73,6 +73,9 @@ def netdev_end(options: Options) -> str:
         where = options.get("br") or "br0"
     elif kind in ("socket", "stream", "dgram"):
         where = options.get("connect", "listen", "mcast", "udp", "addr.path", "addr.host", "fd")
+    elif kind == "vhost-user":
+        chardev = options.get("chardev") or ""
+        where = draft.chardevs.get(chardev, chardev)
     elif kind == "vhost-vdpa":
         where = options.get("vhostdev")
     elif kind == "user" and (forward := options.get("hostfwd")) is not None:
@@ -149,7 +152,7 @@ def read_backend(draft: Draft, entry: Entry) -> None:
             draft.chardevs[identifier] = chardev_end(options)
         case "netdev":
             draft.suppressed.add("net")
-            draft.netdevs[identifier] = netdev_end(options)
+            draft.netdevs[identifier] = netdev_end(draft, options)
         case "fsdev":
             draft.fsdevs[identifier] = _file_system_end(options)
         case "virtfs":

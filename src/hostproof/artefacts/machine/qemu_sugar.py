@@ -164,7 +164,7 @@ def _sound(draft: Draft, entry: Entry, name: str) -> None:
 
 def plug_network(draft: Draft, default_model: str | None) -> None:
     """The cards of `-nic` and `-net nic`; without a model QEMU takes the board's own, `default_model`."""
-    hub = next((netdev_end(entry.options) for entry in draft.network if _is_hub_end(entry)), None)
+    hub = next((netdev_end(draft, entry.options) for entry in draft.network if _is_hub_end(entry)), None)
     for entry in draft.network:
         options = entry.options
         if options.get("type") == "none" or _is_hub_end(entry):
@@ -181,7 +181,9 @@ def plug_network(draft: Draft, default_model: str | None) -> None:
             )
             continue
         backend = (
-            hub if entry.option == "net" else draft.netdevs.get(options.get("netdev") or "") or netdev_end(options)
+            hub
+            if entry.option == "net"
+            else draft.netdevs.get(options.get("netdev") or "") or netdev_end(draft, options)
         )
         model = f"virtio-net-{transport(draft)}" if model == "virtio" else model
         draft.add_device(
