@@ -10,11 +10,14 @@ Source: Android common kernel and Linux `include/uapi/linux/kvm.h`, `KVM_VM_TYPE
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hostproof.artefacts.policy.model import BitDefinition, Policy, read_bits
 
 __all__ = ["DEFINITIONS", "decode_pkvm"]
 
 VM_TYPE_PROTECTED = 1 << 31
+VM_TYPE_IPA_SIZE = 0xFF
 
 DEFINITIONS = (
     BitDefinition(
@@ -31,8 +34,9 @@ DEFINITIONS = (
 
 def decode_pkvm(policy: int, technology: str = "pkvm-arm64") -> Policy:
     """`policy` is 1 or 0 as AVF writes it, or a KVM VM type whose bit 31 says the same. Debugging is not decided here."""
-    protected = policy
-    if policy >= VM_TYPE_PROTECTED:
-        protected = policy & ~VM_TYPE_PROTECTED | 1
-    problems = [] if protected & 1 else ["the VM is not protected, so nothing of it is confidential"]
-    return read_bits(technology, "pKVM flags", protected, DEFINITIONS, word=32, debug=None, problems=problems)
+    word = policy
+    if policy & VM_TYPE_PROTECTED and policy >= 0:
+        word = policy & ~(VM_TYPE_PROTECTED | VM_TYPE_IPA_SIZE) | 1
+    problems = [] if word & 1 else ["the VM is not protected, so nothing of it is confidential"]
+    decoded = read_bits(technology, "pKVM flags", word, DEFINITIONS, word=32, debug=None, problems=problems)
+    return replace(decoded, value=policy)
