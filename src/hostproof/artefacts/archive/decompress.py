@@ -32,7 +32,7 @@ from hostproof.errors import InputError
 __all__ = ["MAGICS", "chunks", "detect", "whole"]
 
 STEP = 1 << 20
-AHEAD = 6  # chunks that the decompressing thread may be ahead of the reader
+AHEAD = 4  # chunks that the decompressing thread may be ahead of the reader
 LZ4_LEGACY_BLOCK = 8 << 20
 
 MAGICS: tuple[tuple[bytes, str], ...] = (
@@ -226,9 +226,9 @@ class _Lz4:
 
 
 class _Zstd:
-    """zstandard's decompressobj gives all output of its input at once; a kilobyte can hold 32 MiB of runs."""
+    """zstandard's decompressobj gives all output of its input at once; 256 bytes can hold 8 MiB of runs."""
 
-    FEED = 1024
+    FEED = 256
 
     def __init__(self, limits: Limits) -> None:
         window = min(limits.decoder_bytes, 1 << 27)

@@ -175,10 +175,10 @@ class _Wire(msgspec.Struct, frozen=True):
             budget = MAX_BYTES * 4
             modules = []
             for module in self.modules:
-                aliases = _ungroup(module.aliases)
-                budget -= sum(map(len, aliases))
+                budget -= _unfolded(module.aliases)
                 if budget < 0:
                     raise InputError("the aliases of a kernel-facts file unfold to too much", place=Place(name))
+                aliases = _ungroup(module.aliases)
                 modules.append(
                     Module(module.name, module.path, module.text_bytes, module.text_sha256, aliases, module.depends)
                 )
@@ -231,6 +231,12 @@ def _common(one: str, other: str) -> str:
 
 def _fits(alias: str, start: str, tail: str) -> bool:
     return len(alias) >= len(start) + len(tail) and alias.startswith(start) and alias.endswith(tail)
+
+
+def _unfolded(aliases: tuple[str | _Group, ...]) -> int:
+    """Characters that the groups among `aliases` repeat."""
+    groups = (alias for alias in aliases if not isinstance(alias, str))
+    return sum((len(start) + len(tail)) * len(middles) for start, middles, tail in groups)
 
 
 def _ungroup(aliases: tuple[str | _Group, ...]) -> tuple[str, ...]:

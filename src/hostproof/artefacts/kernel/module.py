@@ -99,11 +99,12 @@ def read_module(data: Buffer, path: str, name: str, limits: Limits = DEFAULT) ->
 
 def _text(elf: Elf) -> tuple[int, str]:
     """Size and digest of the text."""
+    sections = [section for section in elf.text() if section.type != SHT_NOBITS]
+    size = sum(section.size for section in sections)
+    if size > len(elf.data):
+        place = Place(elf.name, offset=sections[-1].offset)
+        raise InputError(f"executable sections overlap: {size} bytes in all", place=place, expected="a kernel module")
     digest = hashlib.sha256()
-    size = 0
-    for section in elf.text():
-        if section.type == SHT_NOBITS:
-            continue
+    for section in sections:
         digest.update(elf.bytes_of(section))
-        size += section.size
     return size, digest.hexdigest()
