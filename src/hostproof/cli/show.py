@@ -40,7 +40,7 @@ def ledger(value: Ledger, form: str, output: str | None, *, verbose: bool, basel
     elif form == "sarif" and baseline is not None:
         from hostproof.report import sarif
 
-        files.write_output(sarif.to_sarif(value, comparison.diff(baseline, value)), output)
+        files.write_output(sarif.render(value, comparison.diff(baseline, value)), output)
     else:
         files.write_output(rendered(value, form), output)
 
