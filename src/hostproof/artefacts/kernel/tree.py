@@ -30,7 +30,7 @@ from hostproof.artefacts.kernel.facts import Module
 from hostproof.artefacts.kernel.image import Image, read_image
 from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_module
 
-__all__ = ["Parts", "Tree", "open_tree", "workers"]
+__all__ = ["Parts", "Tree", "open_tree", "preferred", "workers"]
 
 _MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)", re.DOTALL)
 _BOOT = re.compile(r"boot/(config|vmlinuz|vmlinux|Image|image|bzImage)-([^/]+)", re.DOTALL)
