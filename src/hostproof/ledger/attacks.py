@@ -50,4 +50,8 @@ def _judge(attack: Attack, facts: Facts) -> tuple[str, str, list[MissingFact]]:
     missing = (*affected.missing, *(fixed.missing if fixed.value is None else ()))
     if affected.value is None or fixed.value is None:
         return "unknown", "it depends on " + ", ".join(sorted({fact.name for fact in missing})), missing_facts(missing)
-    return "works", attack.fixed_by or "no fix is known", []
+    return (
+        "works",
+        f"nothing found here fixes it; what would: {attack.fixed_by}" if attack.fixed_by else "no fix is known",
+        [],
+    )

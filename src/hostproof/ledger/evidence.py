@@ -129,8 +129,8 @@ class Rooms:
         if when.value is False:
             return Finding()
         covers = pin.coverage in (Coverage.CONTENT, Coverage.REPORT)
-        if when.value is None:
-            return Finding(missing=when.missing if covers else ())
+        if when.value is None:  # what a verifier does not check closes nothing, whether it covers the input or not
+            return Finding(missing=when.missing if covers and checks.value is not False else ())
         if covers and pin.checked is not Checked.UNCHECKED and checks.value is None:
             return Finding(missing=(checks,), advice=f"have a verifier check {pin.register}")
         why_not = _pin_fails(pin, bool(checks.value))
