@@ -1,0 +1,20 @@
+/usr/bin/kvm \
+  -id 102 \
+  -name vm102 \
+  -bios /usr/share/pve-edk2-firmware//OVMF_TDX_4M.ms.fd \
+  -smp '1,sockets=1,cores=1,maxcpus=1' \
+  -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/102.vnc,password=on' \
+  -cpu kvm64 \
+  -m 2048 \
+  -device 'pci-bridge,id=pci.1,chassis_nr=1,bus=pci.0,addr=0x1e' \
+  -device 'pci-bridge,id=pci.2,chassis_nr=2,bus=pci.0,addr=0x1f' \
+  -device 'piix3-usb-uhci,id=uhci,bus=pci.0,addr=0x1.0x2' \
+  -device 'usb-tablet,id=tablet,bus=uhci.0,port=1' \
+  -device 'VGA,id=vga,bus=pci.0,addr=0x2' \
+  -device 'virtio-balloon-pci,id=balloon0,bus=pci.0,addr=0x3,free-page-reporting=on' \
+  -device 'virtio-blk-pci,id=virtio0,bus=pci.0,addr=0xa' \
+  -netdev 'type=tap,id=net0,ifname=tap102i0' \
+  -device 'virtio-net-pci,mac=BC:24:11:00:00:03,netdev=net0,bus=pci.0,addr=0x12,id=net0' \
+  -object '{"id":"tdx0","qom-type":"tdx-guest","quote-generation-socket":{"cid":"2","port":"5050","type":"vsock"}}' \
+  -machine 'confidential-guest-support=tdx0,kernel_irqchip=split,type=pc+pve0'
