@@ -84,6 +84,13 @@ PLAIN_SNP = {
 }
 
 
+SNP_KERNEL: dict[str, Value] = {
+    "config__AMD_MEM_ENCRYPT": "y",
+    "config__INTEL_TDX_GUEST": "n",
+    "feature__exceptions_blocked": False,
+}
+
+
 def test_t13_a_tdx_host_cannot_inject_vector_14() -> None:
     assert preventions("C23/page-fault", Given("tdx", use__paravisor=False)) == [True]
 
@@ -182,13 +189,19 @@ def test_t10_the_msi_x_table_size_only_crashes() -> None:
             },
             False,
         ),
-        ("forced-rdrand-seed", {"config__AMD_MEM_ENCRYPT": "y", "kernel__version": "6.1.192"}, True),
-        ("forced-rdrand-seed", {"config__AMD_MEM_ENCRYPT": "y", "kernel__version": "6.6.25"}, False),
+        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.1.192"}, True),
+        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.6.25"}, False),
+        (  # a kernel that cannot be such a guest does not seed as one
+            "forced-rdrand-seed",
+            {**SNP_KERNEL, "kernel__version": "6.12", "feature__exceptions_blocked": True},
+            False,
+        ),
         ("tdx-in-kernel-mmio-check", {"config__INTEL_TDX_GUEST": "y", "kernel__version": "6.6.54"}, True),
         ("tdx-in-kernel-mmio-check", {"config__INTEL_TDX_GUEST": "y", "kernel__version": "6.11"}, False),
         ("builtin-command-line", {"config__CMDLINE_OVERRIDE": "n", "config__CMDLINE_FORCE": "n"}, False),
         ("module-signatures", {"config__MODULE_SIG_FORCE": "y"}, True),
-        ("acpi-off", {"config__ACPI": "y", "cmdline__acpi": "off,force"}, False),
+        ("acpi-off", {"config__ACPI": "y", "cmdline__given": False}, False),
+        ("acpi-off", {"config__ACPI": "y", "cmdline__given": True, "cmdline__acpi": "off,force"}, False),
     ],
 )  # fmt: skip
 def test_a_probe_finds_its_mechanism(mitigation: str, facts: dict[str, Value], expected: bool | None) -> None:
