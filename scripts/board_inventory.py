@@ -4,7 +4,8 @@
     board_inventory.py --qemu qemu-system-x86_64 --output src/hostproof/artefacts/machine/boards/qemu-7.2-x86_64.json
 
 Every machine type is measured with and without `-nodefaults`, and so is the effect of every on-off switch of the machine,
-alone. Machine types with the same devices and the same switches are measured once. The same QEMU gives the same bytes.
+alone and with every other switch that has an effect. Machine types with the same devices and the same switches are
+measured once. The same QEMU gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +93,29 @@ def missing_models(before: Iterable[str], after: Iterable[str]) -> list[str]:
     return gone
 
 
+def measure_pair(
+    prober: Prober, machine: str, layout: dict[str, Any], pair: tuple[str, str]
+) -> dict[str, list[str]] | None:
+    """Where two switches together do something else than both alone: what to add to their effects, and to take away."""
+    if pair[0].split("=")[0] == pair[1].split("=")[0]:
+        return None
+    present, removed = Counter(layout["base"]), Counter[str]()
+    for switch in pair:
+        present |= Counter(layout["switches"][switch]["added"])
+        removed |= Counter(layout["switches"][switch]["removed"])
+    try:
+        correction = difference(
+            (present - removed).elements(), prober.rows(f"{machine},{pair[0]},{pair[1]}", "-nodefaults")
+        )
+    except QemuError:
+        return None
+    return correction if correction["added"] or correction["removed"] else None
+
+
 def measure_layout(prober: Prober, machine: str, base: list[str], default: list[str]) -> dict[str, Any]:
     """The effect of every switch on a board, alone."""
     layout: dict[str, Any] = {"base": base, "defaults": difference(base, default), "drops": {}, "switches": {}}
-    layout["neutral"], layout["refused"] = [], []
+    layout["neutral"], layout["refused"], layout["together"] = [], [], {}
     for switch in prober.switches(machine):
         try:
             effect = difference(base, prober.rows(f"{machine},{switch}", "-nodefaults"))
@@ -105,6 +126,10 @@ def measure_layout(prober: Prober, machine: str, base: list[str], default: list[
             layout["switches"][switch] = effect
         else:
             layout["neutral"].append(switch)
+    for one, two in combinations(sorted(layout["switches"]), 2):
+        correction = measure_pair(prober, machine, layout, (one, two))
+        if correction:
+            layout["together"][f"{one},{two}"] = correction
     for name, arguments in DROPS.items():
         dropped = missing_models(default, prober.rows(machine, *arguments))
         if dropped:
@@ -154,7 +179,7 @@ def measure_boards(prober: Prober) -> str:
 def each_row(layout: dict[str, Any]) -> Iterator[list[str]]:
     """Every list of rows of a layout, to be replaced in place by numbers."""
     yield layout["base"]
-    for effect in (layout["defaults"], *layout["switches"].values()):
+    for effect in (layout["defaults"], *layout["switches"].values(), *layout["together"].values()):
         yield from (effect["added"], effect["removed"])
     yield from layout["drops"].values()
 

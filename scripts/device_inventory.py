@@ -11,6 +11,7 @@ there. Binaries are asked in the order given; a later one replaces what an earli
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qemu_oracle import BOARDS as INVENTORIES
 from qemu_oracle import (
     Configuration,
     Known,
@@ -182,6 +184,15 @@ def virtio_pci(class_code: int, number: int, model: str) -> list[str]:
     return found
 
 
+def board_models() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The models that only boards bring, from the committed inventories, newest first."""
+    files = [json.loads(path.read_text()) for path in sorted(INVENTORIES.glob("qemu-*.json"))]
+    for data in sorted(files, key=lambda data: [int(part) for part in data["version"].split(".")], reverse=True):
+        for row in data["devices"]:
+            source = f"board of qemu {data['version']} {data['architecture']}"
+            yield row["model"], {"aliases": row["aliases"], "bus": row["bus"], "source": source}
+
+
 def measure(binaries: list[str]) -> str:
     """The table of all models, as the text of its file."""
     models: dict[str, dict[str, Any]] = {}
@@ -198,9 +209,11 @@ def measure(binaries: list[str]) -> str:
             if model.alias:
                 aliases.setdefault((model.alias, model.name), set()).add(prober.architecture)
         print(f"{prober.source}: {len(models)} models so far", file=sys.stderr)
+    for name, record in board_models():
+        models.setdefault(name, record)
     for name, known_aliases in Known().models.items():
         if "@" not in name:
-            models.setdefault(name, {"aliases": sorted(known_aliases), "bus": "platform", "source": "board device"})
+            models.setdefault(name, {"aliases": sorted(known_aliases), "bus": "platform", "source": "aliases.json"})
     head = {
         "command": "scripts/device_inventory.py " + " ".join(f"--qemu '{version}'" for version in versions),
         "format": FORMAT,

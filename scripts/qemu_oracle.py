@@ -39,6 +39,7 @@ BUS_NAMES = {
     "ccid-bus": "ccid",
     "nvme-bus": "nvme",
     "ssi": "ssi",
+    "xen-bus": "xen",
     "tpm": "tpm",
 }
 VIRTIO_VENDOR = {"virtio-pci-bus": 0x1AF4, "virtio-mmio-bus": 0x554D4551, "virtio-ccw-bus": 0x3832}

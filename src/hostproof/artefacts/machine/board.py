@@ -7,7 +7,8 @@ takes away. Boards of other VMMs are written by hand, with their sources.
 
 The inventories are measured under TCG. Under KVM the interrupt controllers and the PIT may be those of the kernel
 (`kvm-apic`, `kvm-ioapic`, `kvm-i8259`, `kvm-pit`), and `kvmclock` joins them; the guest sees the same interfaces.
-Each switch was measured alone; switches that take away the same device take it away once.
+Switches were measured alone and in pairs. Switches that take away the same device take it away once; where two of them
+together do something else than both alone (microvm without ACPI has no PCI Express), the inventory holds the correction.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import combinations
 
 import msgspec
 from msgspec import Struct, field
@@ -90,6 +92,7 @@ class _Layout(Struct, frozen=True):
     switches: dict[str, _Effect]
     neutral: list[str]
     refused: list[str]
+    together: dict[str, _Effect] = field(default_factory=dict)
     acpi: list[str] = field(default_factory=list)
 
 
@@ -232,6 +235,7 @@ def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tupl
         removed |= Counter(layout.defaults.removed)
         origins.update((number, Origin.DEFAULT) for number in (Counter(layout.defaults.added) - Counter(layout.base)))
     notes = []
+    effective = []
     for name, value in sorted(switches.items()):
         if name in DROPPABLE and value == "none":
             if defaults:
@@ -240,6 +244,7 @@ def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tupl
         switch = _switch(name, value)
         effect = layout.switches.get(switch)
         if effect:
+            effective.append(switch)
             removed |= Counter(effect.removed)
             new = Counter(effect.added) - present
             present |= Counter(effect.added)
@@ -248,6 +253,11 @@ def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tupl
             notes.append(f"what the machine option {_shown(switch)} changes could not be measured: QEMU refused it")
         elif switch not in layout.neutral and switch.split("=")[0] not in WITHOUT_DEVICES and value != "auto":
             notes.append(f"what the machine option {_shown(switch)} changes among the devices was not measured")
+    for pair in combinations(sorted(effective), 2):
+        correction = layout.together.get(",".join(pair))
+        if correction:
+            removed = (removed | Counter(correction.removed)) - Counter(correction.added)
+            present |= Counter(correction.added)
     return [(number, origins.get(number, Origin.BOARD)) for number in (present - removed).elements()], notes
 
 
