@@ -115,7 +115,7 @@ def test_a_bomb_is_refused_early_and_in_little_memory(packing: str, workers: int
         tracemalloc.stop()
 
     assert peak < 48 << 20
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_a_stream_that_asks_for_a_huge_dictionary_is_refused() -> None:

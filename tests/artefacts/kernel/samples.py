@@ -134,7 +134,7 @@ def tree(prefix: str = "./", root: str = "lib", suffix: str = "", pack: object =
         **{f"{base}/kernel/{path}{suffix}": packed(data) for path, data in modules.items()},
         f"{base}/modules.builtin": b"kernel/drivers/pci/pcieport.ko\nkernel/fs/ext4/ext4.ko\n",
         f"{base}/modules.builtin.modinfo": b"ext4.alias=fs-ext4\0ext4.license=GPL\0pcieport.alias=pci:v*d*sv*\0",
-        f"{base}/modules.order": b"kernel/drivers/virtio/virtio.ko\n",
+        f"{base}/modules.order": b"kernel/drivers/virtio/virtio.o\nkernel/drivers/virtio/virtio_ring.o\n",
         f"{prefix}usr/share/doc/linux/copyright": b"free\n",
     }
 

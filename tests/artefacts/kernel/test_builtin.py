@@ -6,19 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostproof.artefacts.kernel.builtin import read_builtin, read_builtin_aliases
+from hostproof.artefacts.kernel.builtin import read_builtin_aliases, read_module_list
 from hostproof.errors import InputError
 
 
 def test_names_are_canonical_and_in_order() -> None:
     data = b"kernel/drivers/i2c/i2c-core.ko\nkernel/fs/ext4/ext4.ko\n\nkernel/fs/ext4/ext4.ko\n"
 
-    assert read_builtin(data, "modules.builtin") == ("i2c_core", "ext4")
+    assert read_module_list(data, "modules.builtin") == ("i2c_core", "ext4")
+
+
+def test_the_order_of_modules_lists_objects_in_newer_kernels() -> None:
+    assert read_module_list(b"kernel/fs/fat/fat.o\nkernel/a-b.ko\n", "modules.order") == ("fat", "a_b")
 
 
 def test_a_line_that_is_no_module_is_refused_by_its_number() -> None:
     with pytest.raises(InputError) as caught:
-        read_builtin(b"kernel/a.ko\nrm -rf /\n", "modules.builtin")
+        read_module_list(b"kernel/a.ko\nrm -rf /\n", "modules.builtin")
     assert str(caught.value).startswith("modules.builtin:2: 'rm -rf /' is not the path of a module")
 
 
@@ -35,7 +39,7 @@ def test_a_string_that_names_no_module_is_refused() -> None:
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_give_names_or_an_error(data: bytes) -> None:
-    for read in (read_builtin, read_builtin_aliases):
+    for read in (read_module_list, read_builtin_aliases):
         try:
             read(data, "m")
         except InputError as error:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.kernel.config import Config, read_config
-from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.facts import KernelFacts, Module
 from hostproof.artefacts.kernel.image import Image, embedded_config, read_image
 from hostproof.artefacts.kernel.package import Label
 from hostproof.artefacts.kernel.tree import Parts, Tree, preferred
@@ -18,6 +18,8 @@ from hostproof.place import Place
 
 __all__ = ["from_config", "from_image", "from_tree", "merge"]
 
+MODULES_UNKNOWN = "modules are unknown"
+CONFIG_UNKNOWN = "every config.* fact is unknown"
 _UPSTREAM = re.compile(r"\d+\.\d+(?:\.\d+)?(?:-rc\d+)?")
 
 
@@ -29,15 +31,10 @@ def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
     parts = _only(tree, kind)
     modules, notes = preferred(parts.modules)
     notes = [*tree.notes, *notes]
-    if not parts.has_modules_directory:
-        notes.append(
-            f"{tree.source} holds no lib/modules: modules are unknown; give the package that holds them too "
-            "(Ubuntu: linux-modules-RELEASE, Fedora: kernel-modules-core)"
-        )
-    elif not modules:
-        notes.append(f"{tree.source} has a modules directory without a module")
+    known = _modules_known(parts, modules, kind)
+    notes.extend(_modules_notes(tree.source, parts, modules, known=known))
     if parts.config is None:
-        notes.append(f"{tree.source} holds no configuration: every config.* fact is unknown")
+        notes.append(f"{tree.source} holds no configuration: {CONFIG_UNKNOWN}")
     release = _release(parts, notes)
     return KernelFacts(
         release=release,
@@ -51,9 +48,33 @@ def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
         config=parts.config.symbols if parts.config else None,
         builtin=parts.builtin,
         builtin_aliases=parts.builtin_aliases,
-        modules=tuple(modules) if parts.has_modules_directory else None,
+        modules=tuple(modules) if known else None,
         notes=tuple(notes),
     )
+
+
+def _modules_known(parts: Parts, modules: list[Module], kind: str) -> bool:
+    """Whether the modules that were found are the modules: where there are none they may stand in another package."""
+    if modules:
+        return True
+    switch = parts.config.symbols.get("MODULES") if parts.config is not None else None
+    without = switch is not None and switch.value == "n"
+    return without or (parts.has_modules_directory and kind == "directory" and not parts.ordered)
+
+
+def _modules_notes(source: str, parts: Parts, modules: list[Module], *, known: bool) -> list[str]:
+    if not known:
+        return [
+            f"{source} holds no modules: {MODULES_UNKNOWN}; give the package that holds them too "
+            "(Ubuntu: linux-modules-RELEASE, Fedora: kernel-modules-core)"
+        ]
+    missing = len(set(parts.ordered) - {module.name for module in modules})
+    if missing:
+        return [
+            f"{source} holds {len(modules)} modules; modules.order names {missing} more: if the guest has their package "
+            "(Ubuntu: linux-modules-extra-RELEASE, Fedora: kernel-modules), give it too"
+        ]
+    return [] if modules else [f"{source} has no loadable modules"]
 
 
 def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
@@ -61,9 +82,9 @@ def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
     image = read_image(data, name, limits)
     text = embedded_config(data, name, limits)
     config = read_config(text, f"{name}!IKCONFIG") if text else None
-    notes = [f"{name} is an image alone: its modules are unknown; give their directory or package too"]
+    notes = [f"{name} is an image alone: its {MODULES_UNKNOWN}; give their directory or package too"]
     if config is None:
-        notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or config.* facts are unknown")
+        notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or {CONFIG_UNKNOWN}")
     if not image.release:
         notes.append(f"{name} ({image.kind}) does not say its release")
     return KernelFacts(
@@ -82,7 +103,7 @@ def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
 def from_config(data: bytes, name: str) -> KernelFacts:
     """The facts of a configuration or fragment alone. Raises InputError."""
     config = read_config(data, name)
-    notes = [*config.notes, f"{name} is a configuration alone: image and modules are unknown"]
+    notes = [*config.notes, f"{name} is a configuration alone: its {MODULES_UNKNOWN}"]
     if not config.version:
         notes.append(
             f"{name} has no header: a symbol that it does not name counts as n, also if a default would set it"
@@ -116,6 +137,10 @@ def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
         joined = {module.name: module for module in (*(more.modules or ()), *(facts.modules or ()))}
         modules = tuple(sorted(joined.values(), key=lambda module: module.path))
     config, image = (facts if facts.config is not None else more), (facts if facts.image_sha256 else more)
+    supplied = [
+        text for text, value in ((MODULES_UNKNOWN, modules), (CONFIG_UNKNOWN, config.config)) if value is not None
+    ]
+    notes = dict.fromkeys((*facts.notes, *more.notes))
     return replace(
         facts,
         release=facts.release or more.release,
@@ -130,7 +155,7 @@ def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
         builtin=facts.builtin if facts.builtin is not None else more.builtin,
         builtin_aliases=facts.builtin_aliases or more.builtin_aliases,
         modules=modules,
-        notes=tuple(dict.fromkeys((*facts.notes, *more.notes))),
+        notes=tuple(note for note in notes if not any(text in note for text in supplied)),
     )
 
 

@@ -12,24 +12,27 @@ from hostproof.artefacts.kernel.module import canonical, modinfo
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["read_builtin", "read_builtin_aliases"]
+__all__ = ["read_builtin_aliases", "read_module_list"]
 
 MAX_BYTES = 32 << 20
 
 
-def read_builtin(data: bytes, name: str) -> tuple[str, ...]:
-    """Canonical names in the order of `modules.builtin`. Raises InputError naming the line that is no module path."""
+def read_module_list(data: bytes, name: str) -> tuple[str, ...]:
+    """Canonical names in the order of `modules.builtin` or `modules.order`.
+
+    Raises InputError naming the line that is no module path.
+    """
     _bounded(data, name)
     names = []
     for number, line in enumerate(data.decode("utf-8", "backslashreplace").splitlines(), 1):
         path = line.strip()
         if not path:
             continue
-        if not path.endswith(".ko"):
+        if not path.endswith((".ko", ".o")):  # modules.order lists objects since Linux 6.3
             raise InputError(
                 f"{path[:80]!r} is not the path of a module",
                 place=Place(name, line=number),
-                expected="a path that ends in .ko, one per line",
+                expected="a path that ends in .ko or .o, one per line",
             )
         names.append(canonical(path))
     return tuple(dict.fromkeys(names))

@@ -9,12 +9,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hostproof.artefacts.kernel.tree import Tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["printable", "read_directory", "read_file"]
+__all__ = ["open_regular", "printable", "read_directory", "read_file"]
 
 Progress = Callable[[str, int, int], None]
 MAX_DEPTH = 24
@@ -39,18 +40,32 @@ def read_directory(path: Path, tree: Tree, progress: Progress | None) -> None:
 def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file that is no symbolic link. Raises InputError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        with open_regular(path, follow=False) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
                 raise InputError(
-                    "not a regular file" if status.st_size <= limit else f"a file of {status.st_size} bytes",
-                    place=Place(str(path)),
-                    expected=f"a regular file of at most {limit >> 20} MiB",
+                    f"a file of {size} bytes",
+                    place=Place(printable(str(path))),
+                    expected=f"at most {limit >> 20} MiB",
                 )
             return file.read(limit + 1)
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", place=Place(str(path))) from None
+        raise InputError(f"cannot be read: {error.strerror}", place=Place(printable(str(path)))) from None
+
+
+def open_regular(path: Path, *, follow: bool) -> BinaryIO:
+    """A regular file opened for reading; a pipe or device is refused and never waited for. Raises OSError, InputError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(
+            "not a regular file",
+            place=Place(printable(str(path))),
+            expected="a file or directory",
+            hint="save it to a file",
+        )
+    return file
 
 
 def printable(path: str) -> str:

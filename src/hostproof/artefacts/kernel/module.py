@@ -42,7 +42,7 @@ class ModuleFile:
 def canonical(name: str) -> str:
     """The name as the kernel uses it: `-` becomes `_`, no directory, no suffix."""
     base = name.rpartition("/")[2]
-    for suffix in SUFFIXES:
+    for suffix in (*SUFFIXES, ".o"):
         if base.endswith(suffix):
             base = base[: -len(suffix)]
             break

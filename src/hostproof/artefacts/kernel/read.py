@@ -20,7 +20,7 @@ from hostproof.artefacts.kernel import facts as facts_file
 from hostproof.artefacts.kernel import package
 from hostproof.artefacts.kernel.assemble import from_config, from_image, from_tree, merge
 from hostproof.artefacts.kernel.config import looks_like_config, read_config
-from hostproof.artefacts.kernel.directory import printable, read_directory
+from hostproof.artefacts.kernel.directory import open_regular, printable, read_directory
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.image import looks_like_image
 from hostproof.artefacts.kernel.tree import open_tree
@@ -72,7 +72,7 @@ def _read(path: Path, progress: Progress | None, limits: Limits) -> KernelFacts:
             with open_tree(name, limits) as tree:
                 read_directory(path, tree, progress)
                 return from_tree(tree, package.Label(), "directory")
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             return _read_file(Region.of_descriptor(file.fileno(), name), progress, limits)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", place=Place(name), expected=KINDS) from None
@@ -119,7 +119,7 @@ def _all(file: Region, limit: int) -> bytes:
 def _with_config(facts: KernelFacts, path: Path, limits: Limits) -> KernelFacts:
     name = printable(str(path))
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             data = _all(Region.of_descriptor(file.fileno(), name), 16 * MIB)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", place=Place(name)) from None

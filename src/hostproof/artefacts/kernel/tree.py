@@ -4,7 +4,7 @@ Packages, payloads and directories are walked by others; what they meet is offer
 
     boot/config-RELEASE, boot/vmlinuz-RELEASE (vmlinux, Image, image)
     [usr/]lib/modules/RELEASE/config, vmlinuz              as Fedora, Arch and openSUSE install them
-    [usr/]lib/modules/RELEASE/modules.builtin, modules.builtin.modinfo
+    [usr/]lib/modules/RELEASE/modules.builtin, modules.builtin.modinfo, modules.order
     [usr/]lib/modules/RELEASE/**/*.ko[.gz|.xz|.zst|.lz4]
 
 SOURCE: `scripts/Makefile.modinst` and `scripts/package/` of Linux; depmod.d(5) for `updates` before other directories.
@@ -34,7 +34,13 @@ __all__ = ["Parts", "Tree", "open_tree", "preferred", "workers"]
 
 _MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)", re.DOTALL)
 _BOOT = re.compile(r"boot/(config|vmlinuz|vmlinux|Image|image|bzImage)-([^/]+)", re.DOTALL)
-_BESIDE = {"config": "config", "vmlinuz": "image", "modules.builtin": "builtin", "modules.builtin.modinfo": "modinfo"}
+_BESIDE = {
+    "config": "config",
+    "vmlinuz": "image",
+    "modules.order": "order",
+    "modules.builtin": "builtin",
+    "modules.builtin.modinfo": "modinfo",
+}
 MAX_NOTES = 20
 IN_FLIGHT = 6
 
@@ -59,6 +65,8 @@ class Parts:
     image_sha256: str = ""
     builtin: tuple[str, ...] | None = None
     builtin_aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ordered: tuple[str, ...] = ()
+    """The modules that the build made, from `modules.order`; a split package holds a part of them."""
 
 
 class Tree:
@@ -102,7 +110,9 @@ class Tree:
             parts.image_name = path
             parts.image_sha256 = hashlib.sha256(data).hexdigest()
         elif kind == "builtin":
-            parts.builtin = builtin.read_builtin(bytes(data), name)
+            parts.builtin = builtin.read_module_list(bytes(data), name)
+        elif kind == "order":
+            parts.ordered = builtin.read_module_list(bytes(data), name)
         elif kind == "modinfo":
             parts.builtin_aliases = builtin.read_builtin_aliases(bytes(data), name)
 
