@@ -116,7 +116,7 @@ def _firmware_devices(domain: Element, plans: Plans) -> None:
 
 
 def _devices(plans: Plans) -> list[Device]:
-    architecture = plans.board.architecture or "x86_64"
+    architecture = plans.board.target
     return [
         device(
             canonical(plan.model, architecture),
@@ -132,7 +132,7 @@ def _devices(plans: Plans) -> list[Device]:
 
 
 def _unknown_models(plans: Plans) -> list[Unread]:
-    architecture = plans.board.architecture or "x86_64"
+    architecture = plans.board.target
     why = "no device model of this name is known: its bus and its drivers are not known either"
     return [
         Unread(f"{plan.kind} {plan.model}", why, plan.element.place)
@@ -147,7 +147,7 @@ def _board(domain: Element, board: Board) -> tuple[tuple[str, tuple[Device, ...]
     type_ = domain.first("os", "type") or domain
     found = board_devices(
         board.machine,
-        architecture="x86_64" if board.x86 else board.architecture,
+        architecture=board.target,
         vmm_version=None,
         defaults=False,
         switches=switches(domain, board),

@@ -39,6 +39,11 @@ class Board:
         return self.architecture in ("x86_64", "i686")
 
     @property
+    def target(self) -> str:
+        """The architecture of the QEMU binary: a 32-bit x86 guest runs on that of x86_64."""
+        return "x86_64" if self.x86 or self.architecture is None else self.architecture
+
+    @property
     def pcie(self) -> bool:
         """Whether PCI Express is the machine's bus."""
         return self.kind in ("q35", "virt")

@@ -97,6 +97,8 @@ def add_implicit(plans: Plans, vcpus: int | None) -> None:
         )
         _fill(plans, kind, highest, f"a disk on {bus}")
     _add_serial_buses(plans)
+    if any(plan.model == "nvme-ns" for plan in plans.of("disk")) and not any(True for _ in plans.of("nvme")):
+        plans.default("nvme", "nvme", "a disk on nvme", index=0, connect=_PCIE if plans.board.pcie else _PCI)
     if any(True for _ in plans.of("smartcard")) and not any(True for _ in plans.of("ccid")):
         plans.default("ccid", "usb-ccid", "a smart card", usb=True, index=0)
     _fill(plans, "scsi", _scsi_host_devices(plans), "a SCSI host device")

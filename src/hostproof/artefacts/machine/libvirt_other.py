@@ -216,6 +216,8 @@ def iommu(element: Element, plans: Plans) -> None:
         plans.add(Plan("iommu", "virtio-iommu", element, connect=connect))
     elif model == "amd":
         plans.add(Plan("iommu", "amd-iommu", element))
+        connect = (Connect.PCIE if plans.board.pcie else Connect.PCI) | Connect.AUTOASSIGN | Connect.INTEGRATED
+        plans.add(Plan("iommu", "AMDVI-PCI", element, connect=connect))
     elif model == "smmuv3":
         plans.add(Plan("iommu", "smmuv3", element, shown=False))
     else:

@@ -6,8 +6,8 @@ never silence: a new libvirt may give the host a new way to feed the guest.
 In a row, the path comes first (`*` stands for any one element, `**` at the end for everything below), then the
 attributes that are known.
 
-SOURCE: libvirt 11.3.0 src/conf/schemas/domaincommon.rng (names and nesting), docs/formatdomain.rst (meaning); TDX and
-NVMe elements as in the sources named in `libvirt_security` and `libvirt_storage`.
+SOURCE: libvirt 11.3.0 src/conf/schemas/domaincommon.rng (names and nesting), docs/formatdomain.rst (meaning); TDX
+elements as in the sources named in `libvirt_security`; the NVMe bus is newer and read as QEMU's `nvme` and `nvme-ns`.
 """
 
 from __future__ import annotations
