@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-slow check bench compile examples clean
+.PHONY: demo test test-all test-slow check bench generate clean
 
 demo: $(STAMP)
 	$(RUN)/hostproof assess examples/snp/vm.args \
@@ -34,9 +34,8 @@ KERNELS ?= linux-image-6.1.0-55-amd64-unsigned linux-image-6.1.0-55-cloud-amd64-
 kernels:
 	scripts/fetch_kernels.sh .kernels $(KERNELS)
 
-# Generated data: the compiled catalogue, the ledger's schema, the expected ledgers of the examples, the reference.
-compile: $(STAMP)
-	$(RUN)/python -m hostproof.knowledge.compiled
+# Generated data: the ledger's schema and the expected ledgers of the examples.
+generate: $(STAMP)
 	$(RUN)/python -m hostproof.report.schema > src/hostproof/report/ledger.schema.json.new
 	mv src/hostproof/report/ledger.schema.json.new src/hostproof/report/ledger.schema.json
 	$(RUN)/python scripts/expected_ledgers.py

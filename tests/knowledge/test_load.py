@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hostproof.errors import CatalogueError
-from hostproof.knowledge import compiled
 from hostproof.knowledge.load import catalogue, read_files, toml, use_from_toml
 
 SOURCED = {"sources": ["DOC"], "checked": "primary"}
@@ -132,23 +131,3 @@ def test_the_shipped_catalogue_loads_and_knows_every_channel() -> None:
     loaded = catalogue()
 
     assert list(loaded.channels) == [f"C{number:02}" for number in range(1, 54)]
-
-
-def test_a_compiled_catalogue_is_used_only_for_the_texts_it_was_made_of() -> None:
-    texts = {"a.toml": b"x = 1\n"}
-    good = b'{"sha256":"' + compiled.digest(texts).encode() + b'","tables":{"a.toml":{"x":1}}}'
-
-    assert compiled.load(texts, good) == {"a.toml": {"x": 1}}
-    assert compiled.load({"a.toml": b"x = 2\n"}, good) is None
-    assert compiled.load(texts, None) is None
-    assert compiled.load(texts, good[:-3]) is None
-
-
-def test_the_digest_of_the_texts_depends_on_names_and_bytes() -> None:
-    digests = {
-        compiled.digest({"a": b"12", "b": b"3"}),
-        compiled.digest({"a": b"1", "b": b"23"}),
-        compiled.digest({"a": b"12", "c": b"3"}),
-    }
-
-    assert len(digests) == 3

@@ -48,7 +48,7 @@ def test_a_predicate_answers_as_it_reads(text: str, values: Mapping[str, Value],
     assert truth.value is expected
 
 
-@pytest.mark.parametrize(("left", "right"), itertools.product((True, False, None), repeat=2))
+@pytest.mark.parametrize(("left", "right"), list(itertools.product((True, False, None), repeat=2)))
 def test_and_or_follow_kleene(left: bool | None, right: bool | None) -> None:
     facts = Known({name: value for name, value in (("p.a", left), ("p.b", right)) if value is not None})
 

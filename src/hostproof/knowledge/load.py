@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from hostproof.errors import CatalogueError
-from hostproof.knowledge import compiled
 from hostproof.knowledge.predicate import parse
 from hostproof.knowledge.records import (
     Attack,
@@ -90,10 +89,8 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The catalogue that hostproof ships. Raises CatalogueError where it is not consistent."""
     folder = resources.files("hostproof.knowledge") / "catalogue"
-    files = {item.name: item.read_bytes() for item in sorted(folder.iterdir(), key=lambda item: item.name)}
-    texts = {name: data for name, data in files.items() if name.endswith(".toml")}
-    parsed = compiled.load(texts, files.get(compiled.FILE))
-    return read_files(parsed if parsed is not None else {name: toml(data, name) for name, data in texts.items()})
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    return read_files({item.name: toml(item.read_bytes(), item.name) for item in files})
 
 
 def toml(data: bytes, name: str) -> dict[str, Any]:

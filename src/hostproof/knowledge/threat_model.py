@@ -71,9 +71,7 @@ class ThreatModel:
         return sum(judgement.controlled for judgement in existing), len(existing)
 
 
-def derive(
-    catalogue: Catalogue, facts: Facts, prevents: Callable[[Primitive, Facts], Verdict | None]
-) -> ThreatModel:
+def derive(catalogue: Catalogue, facts: Facts, prevents: Callable[[Primitive, Facts], Verdict | None]) -> ThreatModel:
     """The threat model for these facts. `prevents` is the security manager's verdict on a primitive."""
     threats = {record.id: _applies(record.not_applicable, facts) for record in catalogue.threats.values()}
     verdicts = {name: prevents(primitive, facts) for name, primitive in catalogue.primitives.items()}

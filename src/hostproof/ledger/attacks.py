@@ -39,6 +39,8 @@ def _crash_counts(facts: Facts) -> bool:
 
 def _judge(attack: Attack, facts: Facts) -> tuple[str, str, list[MissingFact]]:
     affected, fixed = parse(attack.affected)(facts), parse(attack.fixed)(facts)
+    if attack.affected == "false":
+        return "not-affected", f"a negative control: {attack.fixed_by}", []
     if affected.value is False:
         return "not-affected", f"{attack.affected} does not hold here", []
     if attack.breaks == ["AV"] and not _crash_counts(facts):
