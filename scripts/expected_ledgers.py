@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def words(command: Path) -> list[str]:
     """The words after `hostproof` of an example's command."""
-    return shlex.split(command.read_text(), comments=True)[1:]
+    return shlex.split(command.read_text().replace("\\\n", " "))[1:]
 
 
 def run() -> int:

@@ -23,7 +23,15 @@ def test_an_example_gives_its_expected_ledger(command: Path, tmp_path: Path, mon
     output = tmp_path / "ledger.json"
 
     status = main(
-        [*shlex.split(command.read_text())[1:], "--format", "json", "--output", str(output), "--at", "2026-11-01"]
+        [
+            *shlex.split(command.read_text().replace("\\\n", " "))[1:],
+            "--format",
+            "json",
+            "--output",
+            str(output),
+            "--at",
+            "2026-11-01",
+        ]
     )
 
     assert status == 1
