@@ -20,6 +20,8 @@ __all__ = ["MAX_BYTES", "NEIGHBOURS", "TRIED", "kind"]
 
 MAX_BYTES = 64 * 1024 * 1024
 """An IGVM image with a kernel and an initrd is the largest definition."""
+MAX_PROLOGUE = 64
+"""Comments and processing instructions before the root element of XML."""
 
 NEIGHBOURS: dict[str, tuple[str, str]] = {
     "kconfig-fragment": ("a kernel configuration", "give it with --kernel, it says what the guest is built of"),
@@ -72,7 +74,7 @@ _MAGICS: tuple[tuple[int, bytes, str], ...] = (
 """Offset, bytes, kind. SOURCE: igvm_defs `IGVM_MAGIC_VALUE`; Devicetree Specification 0.4, 5.2; Linux
 `Documentation/arch/x86/boot.rst` and `arch/arm64/booting.rst`; UEFI PI 1.8 volume 3, 3.2.1."""
 
-_ROOT = re.compile(r"\A(?:\s|<\?[^>]{0,500}\?>|<!--.{0,20000}?-->)*<([A-Za-z][\w:.-]{0,80})", re.DOTALL)
+_ELEMENT = re.compile(r"<([A-Za-z][\w:.-]{0,80})")
 _ROOTS = {"domain": "libvirt-xml", "domainCapabilities": "libvirt-domcaps"}
 _TABLE = re.compile(r"^[ \t]*\[\[?[ \t]*([^\[\]\n]{1,200}?)[ \t]*\]\]?[ \t]*(?:#.*)?$", re.MULTILINE)
 _KCONFIG = re.compile(r"(?:CONFIG_[A-Za-z0-9_]+=\S*|# CONFIG_[A-Za-z0-9_]+ is not set)")
@@ -139,7 +141,17 @@ def _text(data: bytes, name: str) -> str | None:
 
 
 def _xml(text: str) -> str | None:
-    match = _ROOT.match(text)
+    """The kind that the root element tells; processing instructions and comments before it are passed over."""
+    position = len(text) - len(text.lstrip())
+    for opening, closing in (("<?", "?>"), ("<!--", "-->")) * MAX_PROLOGUE:
+        if text.startswith(opening, position):
+            end = text.find(closing, position)
+            if end < 0:
+                return None
+            position = end + len(closing)
+            while text[position : position + 1].isspace():
+                position += 1
+    match = _ELEMENT.match(text, position)
     if not match:
         return None
     root = match[1]

@@ -30,7 +30,7 @@ GUEST_POLICY = struct.Struct("<QII")
 PAGE_DATA = struct.Struct("<QIII")
 """gpa, compatibility_mask, file_offset, flags; then a page type of 16 bits and 16 reserved bits"""
 
-MAX_HEADERS = 1_000_000
+MAX_HEADERS = 300_000
 TYPE_PLATFORM, TYPE_POLICY, TYPE_PAGE, TYPE_CONTEXT, TYPE_ID_BLOCK = 0x1, 0x101, 0x302, 0x304, 0x30B
 OPTIONAL = 1 << 31
 FLAG_UNMEASURED, FLAG_SHARED = 0x2, 0x4
@@ -121,11 +121,11 @@ def _headers(data: bytes, offset: int, end: int, place: Place) -> list[Header]:
     while offset + VARIABLE.size <= end:
         kind, length = VARIABLE.unpack_from(data, offset)
         content = offset + VARIABLE.size
-        if content + length > end or len(headers) >= MAX_HEADERS:
+        if kind == 0 or content + length > end or len(headers) >= MAX_HEADERS:
             raise InputError(
                 f"a variable header of type {kind:#x} and {length} bytes",
                 place=place.at(offset=offset),
-                expected=f"at most {end - content} bytes, and at most {MAX_HEADERS} headers",
+                expected=f"a type above 0, at most {end - content} bytes, and at most {MAX_HEADERS} headers",
             )
         headers.append(Header(kind & ~OPTIONAL, data[content : content + length], place.at(offset=offset)))
         offset = content + (length + 7) // 8 * 8

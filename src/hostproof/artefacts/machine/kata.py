@@ -231,6 +231,9 @@ class _Kata:
             self.notes.append("the VM is created by a service behind a socket: its VMM and devices cannot be seen here")
             return (), None
         shared = self._filled("shared_fs", "virtio-fs")
+        if shared not in (*kata_devices.SHARED_FS_MODELS, "none"):
+            why = "no kind of shared file system that Kata has"
+            self.unread.append(Unread(f"shared_fs = {shared}", why, self._place("shared_fs")))
         if self.vmm == "cloud-hypervisor":
             own = kata_devices.clh_devices(
                 self.hypervisor, confidential=self.confidential, shared_fs=shared, network=self._network()

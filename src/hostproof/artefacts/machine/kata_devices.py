@@ -20,7 +20,9 @@ from hostproof.place import Place
 __all__ = ["clh_devices", "firecracker_devices", "flag", "qemu_devices", "word"]
 
 MAX_PORTS = 16
-"""Of PCI bridges, root ports and switch ports each. SOURCE: `maxPCIeRootPort`."""
+"""Of root ports and switch ports each; more are refused. SOURCE: `maxPCIeRootPort`."""
+MAX_BRIDGES = 5
+"""More are cut to this number, and 0 stands for 1. SOURCE: `src/runtime/pkg/katautils/config.go`, defaultBridges."""
 
 SHARED_FS_MODELS = {"virtio-fs": "vhost-user-fs", "virtio-fs-nydus": "vhost-user-fs", "virtio-9p": "virtio-9p"}
 
@@ -113,7 +115,11 @@ def _named(section: Node, key: str) -> bool:
 
 
 def _bridges(adder: _Adder, hypervisor: Node, *, firmware: bool) -> None:
-    for index in range(_count(hypervisor, "default_bridges", 1)):
+    node = hypervisor.get("default_bridges")
+    number = 1 if node is None or node.placeholder is not None else node.number()
+    if number < 0 and node is not None:
+        raise node.unexpected("a number of bridges, not below 0")
+    for index in range(min(number or 1, MAX_BRIDGES)):
         if firmware:
             adder.add("pcie-root-port", "default_bridges", id=f"rp-pci-bridge-{index}")
             adder.add("pcie-pci-bridge", "default_bridges", id=f"pci-bridge-{index}")
