@@ -38,7 +38,7 @@ def modules(package: Path, every: int) -> list[bytes]:
         with closing(chunks(data, workers=2)) as stream:
             names = (member for member in tar.members(ByteStream(stream, data.name)) if member.name.endswith(SUFFIXES))
             found.extend(bytes(member.read()) for number, member in enumerate(names) if number % every == 0)
-    return [whole(data, package.name) if detect(data[:8]) else data for data in found]
+    return [bytes(whole(data, package.name)) if detect(data[:8]) else data for data in found]
 
 
 def ours(data: bytes) -> Answer:

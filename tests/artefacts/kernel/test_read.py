@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostproof.artefacts.archive.limits import Limits
+from hostproof.artefacts.kernel import tree
 from hostproof.artefacts.kernel.facts import ConfigValue, KernelFacts, encode
 from hostproof.artefacts.kernel.read import merge, read_kernel
 from hostproof.errors import HostproofError, InputError
@@ -335,15 +336,15 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packing", ["gzip", "xz", "zstd"])
 def test_a_package_that_is_a_bomb_is_refused_fast_and_in_little_memory(write, packing: str) -> None:  # type: ignore[no-untyped-def]
-    tree = archives.tar_header(b"usr/zeros", b"77777777777") + bytes(150 << 20)
+    zeros = archives.tar_header(b"usr/zeros", b"77777777777") + bytes(150 << 20)
     data = archives.ar(
         {
             "control.tar": archives.tar({"./control": samples.CONTROL}),
-            f"data.tar.{packing}": archives.PACKINGS[packing](tree),
+            f"data.tar.{packing}": archives.PACKINGS[packing](zeros),
         }
     )
     path = write(data)
-    del tree, data
+    del zeros, data
     tracemalloc.start()
     start = time.monotonic()
     with pytest.raises(InputError, match=r"unpack to more than 1\d\d MiB|unpack to more than \d\d MiB"):
@@ -383,3 +384,12 @@ def test_a_changed_package_gives_facts_or_an_error(tmp_path_factory, data: st.Da
         assert encode(read_kernel(path))
     except HostproofError as error:
         assert error.place is not None
+
+
+def test_modules_that_would_fill_the_memory_with_aliases_are_refused(write, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(tree, "MAX_ALIASES", 50_000)
+    base = f"./lib/modules/{samples.RELEASE}/kernel"
+    files = {f"{base}/m{number}.ko": samples.module(f"m{number}", ["x" * 1000]) for number in range(60)}
+
+    with pytest.raises(InputError, match="aliases and dependencies of more than"):
+        read_kernel(write(samples.deb(files)))

@@ -81,7 +81,7 @@ def chunks(
     return _ahead(unpacked) if workers else unpacked
 
 
-def whole(packed: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
+def whole(packed: bytes, name: str, limits: Limits = DEFAULT) -> memoryview:
     """All unpacked bytes of a small file, at most `limits.member_bytes`. Raises InputError."""
     region = Region.of_bytes(packed, name)
     parts = bytearray()
@@ -93,7 +93,7 @@ def whole(packed: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
                 place=region.place(0),
                 expected="a smaller file",
             )
-    return bytes(parts)
+    return memoryview(parts).toreadonly()
 
 
 def _counted(stream: Generator[bytes, None, None], packed: Region, limit: int) -> Generator[bytes, None, None]:

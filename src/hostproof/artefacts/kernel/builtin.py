@@ -14,7 +14,7 @@ from hostproof.place import Place
 
 __all__ = ["read_builtin_aliases", "read_module_list"]
 
-MAX_BYTES = 32 << 20
+MAX_BYTES = 4 << 20
 
 
 def read_module_list(data: bytes, name: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from hostproof.place import Place
 
 __all__ = ["Config", "looks_like_config", "read_config"]
 
-MAX_BYTES = 16 << 20
+MAX_BYTES = 4 << 20
 MAX_NOTED = 5
 
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")

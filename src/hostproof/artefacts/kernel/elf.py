@@ -45,7 +45,8 @@ ET_REL = 1
 SHT_NOBITS = 8
 SHF_EXECINSTR = 4
 SHN_XINDEX = 0xFFFF
-MAX_SECTIONS = 1 << 20
+MAX_SECTIONS = 1 << 16
+MAX_NAMES = 16 << 20
 PASSING = (b".init", b".exit")
 
 # EI_CLASS, EI_DATA -> ELF header after e_ident, section header
@@ -158,8 +159,8 @@ def _name_table(view: memoryview, sections: tuple[Section, ...], index: int, nam
     if index >= len(sections):
         raise _malformed(name, 0, f"section names in section {index}", f"an index below {len(sections)}")
     table = sections[index]
-    if table.type == SHT_NOBITS or table.offset + table.size > len(view):
-        raise _malformed(name, table.offset, "a section name table outside of the file", "one inside")
+    if table.type == SHT_NOBITS or table.size > MAX_NAMES or table.offset + table.size > len(view):
+        raise _malformed(name, table.offset, f"a section name table of {table.size} bytes", "one inside the file")
     return bytes(view[table.offset : table.offset + table.size])
 
 

@@ -18,7 +18,7 @@ from hostproof.place import Place
 __all__ = ["FORMAT", "ConfigValue", "KernelFacts", "Module", "decode", "encode"]
 
 FORMAT = "hostproof-kernel-facts/1"
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 Hex256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 

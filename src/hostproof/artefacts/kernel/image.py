@@ -101,7 +101,7 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
         return payload
     if packing != "gzip" and kind == "bzImage":
         payload = payload[:-4]  # the build appends the unpacked size, which gzip has of its own
-    return whole(payload, f"{name}+{start:#x}", limits)
+    return bytes(whole(payload, f"{name}+{start:#x}", limits))
 
 
 def embedded_config(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes | None:
@@ -111,7 +111,7 @@ def embedded_config(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes |
     end = kernel.find(b"IKCFG_ED", start)
     if start < 0 or end < 0:
         return None
-    return whole(kernel[start + 8 : end], f"{name}!IKCONFIG", limits)
+    return bytes(whole(kernel[start + 8 : end], f"{name}!IKCONFIG", limits))
 
 
 def _kind(data: bytes) -> str | None:
@@ -153,7 +153,7 @@ def _with_banner(kind: str, banner: str, architecture: str) -> Image:
 
 
 def _nested(data: bytes, name: str, limits: Limits) -> bytes:
-    inner = whole(data, name, limits)
+    inner = bytes(whole(data, name, limits))
     if detect(inner[:8]) is not None:
         raise InputError("an image packed twice", place=Place(name, offset=0), expected="an Image.gz")
     return inner

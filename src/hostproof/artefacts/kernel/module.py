@@ -27,7 +27,7 @@ __all__ = ["SUFFIXES", "ModuleFile", "canonical", "modinfo", "read_module"]
 Buffer = bytes | memoryview
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz", ".ko.lz4", ".ko.bz2")
-MAX_INFO = 16 << 20
+MAX_INFO = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)

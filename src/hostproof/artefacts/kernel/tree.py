@@ -29,6 +29,8 @@ from hostproof.artefacts.kernel.config import Config, read_config
 from hostproof.artefacts.kernel.facts import Module
 from hostproof.artefacts.kernel.image import Image, read_image
 from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_module
+from hostproof.errors import InputError
+from hostproof.place import Place
 
 __all__ = ["Parts", "Tree", "open_tree", "preferred", "workers"]
 
@@ -43,6 +45,8 @@ _BESIDE = {
 }
 MAX_NOTES = 20
 IN_FLIGHT = 6
+IN_FLIGHT_BYTES = 64 << 20  # packed modules that wait for a thread
+MAX_ALIASES = 64 << 20  # characters of all aliases of a kernel; Debian's stock kernel has one million
 
 
 def workers() -> int:
@@ -79,7 +83,9 @@ class Tree:
         self.notes: list[str] = []
         self.members = 0
         self._pool = pool
-        self._pending: deque[tuple[Parts, str, Future[ModuleFile]]] = deque()
+        self._pending: deque[tuple[Parts, str, int, Future[ModuleFile]]] = deque()
+        self._pending_bytes = 0
+        self._aliases = 0
 
     def wants(self, path: str) -> bool:
         """Whether the file at `path` is one to `add`."""
@@ -147,15 +153,28 @@ class Tree:
     def _add_module(self, parts: Parts, path: str, name: str, data: bytes | memoryview) -> None:
         parts.has_modules_directory = True
         if detect(bytes(data[:8])) is None:
-            parts.modules[path] = read_module(data, path, name, self.limits)
+            self._keep(parts, path, read_module(data, path, name, self.limits))
             return
-        self._pending.append((parts, path, self._pool.submit(read_module, data, path, name, self.limits)))
-        if len(self._pending) > IN_FLIGHT:
+        self._pending.append((parts, path, len(data), self._pool.submit(read_module, data, path, name, self.limits)))
+        self._pending_bytes += len(data)
+        while len(self._pending) > IN_FLIGHT or self._pending_bytes > IN_FLIGHT_BYTES:
             self._take()
 
     def _take(self) -> None:
-        parts, path, future = self._pending.popleft()
-        parts.modules[path] = future.result()
+        parts, path, size, future = self._pending.popleft()
+        self._pending_bytes -= size
+        self._keep(parts, path, future.result())
+
+    def _keep(self, parts: Parts, path: str, file: ModuleFile) -> None:
+        module = file.module
+        self._aliases += sum(map(len, module.aliases)) + sum(map(len, module.depends))
+        if self._aliases > MAX_ALIASES:
+            raise InputError(
+                f"aliases and dependencies of more than {MAX_ALIASES >> 20} MiB",
+                place=Place(f"{self.source}!{path}"),
+                expected="a kernel package",
+            )
+        parts.modules[path] = file
 
     def _settle(self) -> None:
         while self._pending:
