@@ -282,6 +282,7 @@ def test_symbolic_links_in_a_directory_are_not_followed(tmp_path: Path) -> None:
 NOT_KERNELS = {
     "an empty file": (b"", "an empty file"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(500), "of no kind that holds a kernel"),
+    "a unified kernel image": (b"MZ" + bytes(500), "--only-section=.linux"),
     "a package without a kernel": (samples.deb({"./usr/share/doc/x": b""}), "no kernel in this package"),
     "an ar archive of objects": (archives.ar({"a.o": b""}), "without control.tar and data.tar"),
     "a package without data": (

@@ -97,8 +97,16 @@ def _read_file(file: Region, progress: Progress | None, limits: Limits) -> Kerne
         "an empty file" if file.size == 0 else "of no kind that holds a kernel",
         place=file.place(0),
         expected=KINDS,
-        hint="is the download complete?" if file.size == 0 else "unpack it and give the directory",
+        hint=_hint(file.size, head),
     )
+
+
+def _hint(size: int, head: bytes) -> str:
+    if size == 0:
+        return "is the download complete?"
+    if head.startswith(b"MZ"):
+        return "take the kernel out of a unified kernel image: objcopy -O binary --only-section=.linux IMAGE vmlinuz"
+    return "unpack it and give the directory"
 
 
 def _read_packed(file: Region, progress: Progress | None, limits: Limits) -> KernelFacts:
