@@ -42,7 +42,9 @@ MALFORMED = {
     "nul": b"<domain>\0</domain>",
     "unbound prefix": b"<domain><qemu:commandline/></domain>",
     "deep": b"<domain>" + b"<a>" * 200 + b"</a>" * 200 + b"</domain>",
-    "many": b"<domain>" + b"<a/>" * 100_001 + b"</domain>",
+    "many": b"<domain>" + b"<a/>" * 20_001 + b"</domain>",
+    "long name": b"<domain><" + b"a" * 600 + b"/></domain>",
+    "many attributes": b"<domain " + b" ".join(b"a%d='1'" % number for number in range(300)) + b"/>",
     "policy no number": b"<domain><launchSecurity type='sev'><policy>secret</policy></launchSecurity></domain>",
     "policy too long": b"<domain><launchSecurity type='sev'><policy>0x11111111111111111</policy></launchSecurity></domain>",
 }

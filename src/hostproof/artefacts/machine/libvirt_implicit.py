@@ -132,8 +132,9 @@ def _add_serial_buses(plans: Plans) -> None:
     consoles = any(plan.model == "virtconsole" for plan in ports)
     free = len({plan.index for plan in plans.of("virtio-serial")}) if consoles else 0
     lacking = len(ports) - room - free
+    number = max((plan.index or 0 for plan in plans.of("virtio-serial")), default=-1)
     while lacking > 0:
-        number = max((plan.index or 0 for plan in plans.of("virtio-serial")), default=-1) + 1
+        number += 1
         plans.default("virtio-serial", "virtio-serial", "more virtio ports", virtio=True, index=number)
         lacking -= _SERIAL_PORTS - 1
 

@@ -223,11 +223,12 @@ def finish_video(plans: Plans) -> None:
     if not cards:
         return
     primary = next((card for card in cards if card.element.attribute("model", "primary") == "yes"), cards[0])
-    for card in list(cards):
-        _name_video(card, card is primary, plans)
+    refused = {id(card) for card in cards if not _name_video(card, card is primary, plans)}
+    plans.devices[:] = [plan for plan in plans.devices if id(plan) not in refused]
 
 
-def _name_video(card: Plan, primary: bool, plans: Plans) -> None:
+def _name_video(card: Plan, primary: bool, plans: Plans) -> bool:
+    """Give the card the name that QEMU has for it; False where libvirt refuses it."""
     kind = card.model
     if kind == "default":
         kind = default_video(plans)
@@ -246,11 +247,11 @@ def _name_video(card: Plan, primary: bool, plans: Plans) -> None:
     elif not primary and kind in _FURTHER_VIDEO:
         card.model, card.connect = _FURTHER_VIDEO[kind]
     else:
-        plans.devices.remove(card)
         plans.unknown(card.element, f"video {kind!r}", "libvirt gives QEMU no such card in this place")
-        return
+        return False
     if primary and card.model != "ramfb":
         card.fixed = {"q35": (1,), "i440fx": (2,)}.get(plans.board.kind, ())
+    return True
 
 
 def sound(element: Element, plans: Plans) -> None:

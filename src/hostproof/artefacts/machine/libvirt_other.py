@@ -9,6 +9,7 @@ qemuBuildPanicCommandLine, qemuBuildMemoryDeviceProps).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hostproof.artefacts.machine.libvirt_pci import Connect
 from hostproof.artefacts.machine.libvirt_plan import Plan, Plans, backend_of
@@ -87,17 +88,7 @@ def finish_consoles(plans: Plans) -> None:
         return
     element = aliases[0].element
     before = len(plans.devices)
-    plain = Element(
-        "serial",
-        "",
-        dict(element.attributes),
-        element.artefact,
-        element.line,
-        element.column,
-        element.path,
-        "",
-        [child for child in element.children if child.tag != "target"],
-    )
+    plain = replace(element, tag="serial", children=[child for child in element.children if child.tag != "target"])
     serial(plain, plans)
     for plan in plans.devices[before:]:
         plan.element = element

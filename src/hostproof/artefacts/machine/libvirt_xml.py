@@ -20,11 +20,24 @@ from defusedxml.ElementTree import DefusedXMLParser
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ELEMENTS", "QEMU_NAMESPACE", "Element", "parse", "root_tag"]
+__all__ = [
+    "MAX_ATTRIBUTES",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_ELEMENTS",
+    "MAX_NAME",
+    "QEMU_NAMESPACE",
+    "Element",
+    "parse",
+    "root_tag",
+]
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
-MAX_ELEMENTS = 100_000
+MAX_ELEMENTS = 20_000
+"""Several times what the largest document among the tests of libvirt has."""
+MAX_ATTRIBUTES = 256
+MAX_NAME = 512
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 """The namespace of `qemu:commandline`. SOURCE: libvirt docs/drvqemu.rst, "Pass-through of arbitrary qemu commands"."""
 
@@ -42,9 +55,20 @@ class Element:
     artefact: str
     line: int
     column: int
-    path: str
+    step: str
+    parent: Element | None = field(default=None, repr=False)
     text: str = ""
     children: list[Element] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The steps from the root, put together when asked for: a hostile document has many and long ones."""
+        steps = []
+        here: Element | None = self
+        while here is not None:
+            steps.append(here.step)
+            here = here.parent
+        return "/".join(reversed(steps))
 
     @property
     def place(self) -> Place:
@@ -98,6 +122,7 @@ class _Builder:
         self.root: Element | None = None
         self.open: list[Element] = []
         self.seen: list[dict[str, int]] = [{}]
+        self.texts: list[list[str]] = []
         self.count = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -107,6 +132,9 @@ class _Builder:
         place = Place(self.artefact, line=line, column=column)
         if self.count > MAX_ELEMENTS:
             raise InputError(f"more than {MAX_ELEMENTS} elements", place=place, expected=_WHAT)
+        if len(name) > MAX_NAME or len(attributes) > MAX_ATTRIBUTES:
+            size = f"a name of {len(name)} characters" if len(name) > MAX_NAME else f"{len(attributes)} attributes"
+            raise InputError(f"{size} in one element", place=place, expected=_WHAT)
         if len(self.open) >= MAX_DEPTH:
             raise InputError(f"elements are nested deeper than {MAX_DEPTH}", place=place, expected=_WHAT)
         number = self.seen[-1].get(name, 0) + 1
@@ -114,23 +142,24 @@ class _Builder:
         step = tag if number == 1 else f"{tag}[{number}]"
         if namespace == QEMU_NAMESPACE:
             step = f"qemu:{step}"
-        path = f"{self.open[-1].path}/{step}" if self.open else step
+        parent = self.open[-1] if self.open else None
         plain = {key.rpartition("}")[2]: value for key, value in attributes.items()}
-        element = Element(tag, namespace, plain, self.artefact, line, column, path)
-        if self.open:
-            self.open[-1].children.append(element)
+        element = Element(tag, namespace, plain, self.artefact, line, column, step, parent)
+        if parent is not None:
+            parent.children.append(element)
         elif self.root is None:
             self.root = element
         self.open.append(element)
         self.seen.append({})
+        self.texts.append([])
 
     def end(self, _name: str) -> None:
-        self.open.pop()
+        self.open.pop().text = "".join(self.texts.pop())
         self.seen.pop()
 
     def data(self, text: str) -> None:
-        if self.open:
-            self.open[-1].text += text
+        if self.texts:
+            self.texts[-1].append(text)
 
     def close(self) -> None:
         """Nothing is left to do: the tree stands in `root`."""
