@@ -326,4 +326,5 @@ def fact_seen(fact: Fact) -> FactSeen:
 
 
 def facts_seen(facts: Iterable[Fact] | Sequence[Fact]) -> list[FactSeen]:
+    """Facts as the ledger stores them, each once."""
     return [fact_seen(fact) for fact in dict.fromkeys(facts)]
