@@ -11,7 +11,7 @@ from hostproof.artefacts.machine.model import Machine, Origin
 from hostproof.errors import InputError
 
 CORPUS = Path(__file__).resolve().parents[2] / "corpus" / "cloud-hypervisor"
-BOARD = ["i8042", "mc146818rtc", "isa-debugcon", "ioapic", "acpi-ged", "clh-pcie-host"]
+BOARD = ["i8042", "mc146818rtc", "isa-debugcon", "acpi-ged", "ioapic", "clh-pcie-host"]
 
 
 def sample(name: str) -> Machine:
@@ -109,3 +109,12 @@ def test_malformed_definitions_say_what_was_expected(text: str, expected: str) -
         cloud_hypervisor.read(text.encode(), "vm")
 
     assert expected in (caught.value.expected or "")
+
+
+def test_devices_that_qemu_does_not_have_carry_their_own_aliases() -> None:
+    machine = json('{"payload": {}, "watchdog": true, "rtc": {"iommu": false}, "iommu": true, "balloon": {"size": 0}}')
+    aliases = {device.model: device.aliases for device in machine.devices}
+
+    assert "virtio:d00000023v00001AF4" in aliases["virtio-watchdog-pci"]
+    assert "virtio:d00000011v00001AF4" in aliases["virtio-rtc-pci"]
+    assert {"virtio-iommu-pci", "virtio-balloon-pci"} <= set(aliases)

@@ -123,14 +123,33 @@ def test_an_unknown_setting_is_unread_with_its_line() -> None:
     ]
 
 
-def test_the_command_line_is_what_the_file_adds_and_boot_has_the_paths() -> None:
+def test_the_command_line_is_the_runtimes_around_the_files() -> None:
     boot = sample("snp.toml").boot
+    words = (boot.command_line or "").split()
 
-    assert (
-        boot.command_line,
-        boot.firmware,
-        boot.kernel_hashes,
-    ) == ("agent.log=debug console=hvc0", "/opt/kata/share/AMDSEV.fd", True)
+    assert words[-2:] == ["agent.log=debug", "console=hvc0"]
+    assert {"pci=lastbus=0", "tsc=reliable", "console=hvc1", "quiet", "panic=1", "selinux=1"} <= set(words)
+    assert boot.firmware == "/opt/kata/share/AMDSEV.fd"
+    assert boot.kernel_hashes is True
+
+
+def test_under_firecracker_the_runtime_turns_acpi_and_pci_off() -> None:
+    (machine,) = kata.read(
+        b'[hypervisor.firecracker]\nkernel = "/k"\nimage = "/i"\nkernel_params = "x=1"\n', "kata.toml"
+    )
+
+    assert (machine.boot.command_line or "").startswith("x=1 pci=off ")
+    assert "acpi=off" in (machine.boot.command_line or "").split()
+
+
+def test_under_cloud_hypervisor_a_debug_guest_has_a_console() -> None:
+    body = b'[hypervisor.clh]\nimage = "/i"\nenable_debug = true\nconfidential_guest = true\n'
+    (machine,) = kata.read(body, "kata.toml")
+
+    assert "console=hvc0" in (machine.boot.command_line or "").split()
+    assert machine.confidential is not None
+    assert machine.confidential.technology == "tdx"
+    assert "virtconsole" in without_board(machine)
 
 
 def test_confidential_without_a_technology_is_only_declared() -> None:

@@ -94,6 +94,8 @@ SMBIOS = (
     "system_sku_number",
     "chassis_asset_tag",
 )
+WATCHDOG, RTC = 35, 17
+"""Numbers of virtio device types. SOURCE: VIRTIO 1.3, 5; cloud-hypervisor `vm-virtio/src/lib.rs`, `virtio-devices/src/transport/pci_device.rs`."""
 HOST_BRIDGE = "pci:v00008086d00000D57sv00000000sd00000000bc06sc00i00"
 """SOURCE: cloud-hypervisor `pci/src/bus.rs`, `DEVICE_ID_INTEL_VIRT_PCIE_HOST` 0x0d57."""
 
@@ -102,8 +104,9 @@ def board(place: Place) -> tuple[Device, ...]:
     """What the VMM always presents on x86-64: port 0x61/0x64 reset, CMOS, debug ports, I/O APIC, ACPI event device,
     host bridge.
     """
-    models = ("i8042", "mc146818rtc", "isa-debugcon", "ioapic", "acpi-ged")
+    models = ("i8042", "mc146818rtc", "isa-debugcon", "acpi-ged")
     devices = [device(model, origin=Origin.BOARD, place=place) for model in models]
+    devices.append(Device("ioapic", "sysbus", Origin.BOARD, place))
     bridge = Device("clh-pcie-host", "pci", Origin.BOARD, place, aliases=(HOST_BRIDGE,))
     return (*devices, bridge)
 
@@ -194,6 +197,12 @@ class _Config:
             raise InputError(f"{len(items)} devices", place=node.place, expected=f"at most {MAX_DEVICES}")
         return items
 
+    def _own(self, model: str, number: int, node: Node) -> None:
+        """A virtio device that QEMU does not have: PCI id 0x1040 plus the number of its type."""
+        pci = f"pci:v00001AF4d{0x1040 + number:08X}sv00001AF4sd{0x1040 + number:08X}bcFFscFFi00"
+        aliases = (pci, f"virtio:d{number:08X}v00001AF4")
+        self.devices.append(Device(model, "pci", Origin.DEFINITION, node.place, aliases=aliases))
+
     def _add(self, model: str, node: Node | None, backend: str | None = None) -> None:
         own = node if node is not None else self.root
         name = own.get("id") if node is not None and isinstance(node.value, dict) else None
@@ -249,14 +258,15 @@ class _Config:
                 self._add(model, node, _backend(node, field))
         for node in self._each("tpm"):
             self._add("tpm-crb", node, _backend(node, "socket"))
-        for key, model in (("pvpanic", "pvpanic-pci"), ("watchdog", "virtio-watchdog-pci")):
-            asked = self._flag(key)
-            if asked is not None:
-                self._add(model, asked)
+        pvpanic, watchdog = self._flag("pvpanic"), self._flag("watchdog")
+        if pvpanic is not None:
+            self._add("pvpanic-pci", pvpanic)
+        if watchdog is not None:
+            self._own("virtio-watchdog-pci", WATCHDOG, watchdog)
         for node in self._each("ivshmem"):
             self._add("ivshmem-plain", node, _backend(node, "path"))
         for node in self._each("rtc"):
-            self._add("virtio-rtc-pci", node)
+            self._own("virtio-rtc-pci", RTC, node)
 
     def _host_inputs(self) -> tuple[HostInput, ...]:
         inputs: list[HostInput] = []

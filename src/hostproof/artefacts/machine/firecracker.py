@@ -42,7 +42,7 @@ KNOWN = frozenset(
 
 def board(place: Place, architecture: str = "x86_64") -> tuple[Device, ...]:
     """What Firecracker presents without being asked."""
-    legacy = ("isa-serial", "i8042") if architecture == "x86_64" else ("sysbus-serial", "pl031")
+    legacy = ("isa-serial", "i8042") if architecture == "x86_64" else ("pl031",)
     return tuple(device(model, origin=Origin.BOARD, place=place) for model in (*legacy, "vmgenid", "vmclock"))
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from hostproof.artefacts.machine import cloud_hypervisor, firecracker, kata_devices, placeholders, toml_places
 from hostproof.artefacts.machine.board import board_devices
 from hostproof.artefacts.machine.kata_annotations import allowed
+from hostproof.artefacts.machine.kata_command_line import command_line
 from hostproof.artefacts.machine.kata_devices import flag, word
 from hostproof.artefacts.machine.kata_fields import AGENT, FACTORY, FILLED, HYPERVISOR, RUNTIME
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Unread
@@ -208,16 +209,19 @@ class _Kata:
         )
 
     def _command_line(self, parameters: Node | None) -> str | None:
-        """What the file adds to the command line. The runtime puts its own parameters before it, which is noted."""
-        if parameters is None:
+        """The command line as the runtime writes it; None where a placeholder leaves it open."""
+        text = parameters.text() if parameters else ""
+        if placeholders.find(text):
+            self.notes.append(f"kernel_params = {text}: the guest's command line is not known")
             return None
-        if placeholders.find(parameters.text()):
-            self.notes.append(f"kernel_params = {parameters.text()}: the guest's command line is not known")
+        if self.vmm == "provider":
             return None
         self.notes.append(
-            "the runtime adds kernel parameters of its own before those of kernel_params (root, console, ..)"
+            "the command line holds what the runtime adds to kernel_params, without root device, nr_cpus, systemd and agent"
         )
-        return parameters.text()
+        return command_line(
+            self.hypervisor, text, vmm=self.vmm, architecture=self.architecture, confidential=self.confidential
+        )
 
     def _network(self) -> bool:
         """Whether the VM gets a network device: the runtime adds one per endpoint of the pod's network name space."""
