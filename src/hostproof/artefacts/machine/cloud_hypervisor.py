@@ -95,7 +95,9 @@ SMBIOS = (
     "chassis_asset_tag",
 )
 WATCHDOG, RTC = 35, 17
-"""Numbers of virtio device types. SOURCE: VIRTIO 1.3, 5; cloud-hypervisor `vm-virtio/src/lib.rs`, `virtio-devices/src/transport/pci_device.rs`."""
+"""Numbers of virtio device types. SOURCE: VIRTIO 1.3, 5; cloud-hypervisor `vm-virtio/src/lib.rs` (VirtioDeviceType) and
+`virtio-devices/src/transport/pci_device.rs` (ids and class of the PCI function).
+"""
 HOST_BRIDGE = "pci:v00008086d00000D57sv00000000sd00000000bc06sc00i00"
 """SOURCE: cloud-hypervisor `pci/src/bus.rs`, `DEVICE_ID_INTEL_VIRT_PCIE_HOST` 0x0d57."""
 
