@@ -16,7 +16,7 @@ from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
 from hostproof.knowledge.load import Catalogue
-from hostproof.knowledge.predicate import Fact, Value
+from hostproof.knowledge.predicate import Fact, Value, version_key
 from hostproof.knowledge.records import Channel, Technology, Use
 from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.knowledge.threat_model import ThreatModel, derive
@@ -32,6 +32,10 @@ from hostproof.managers.verdicts import PrimitiveVerdict, Verdicts
 from hostproof.place import Place
 
 __all__ = ["Subject", "assess", "vm_facts"]
+
+# modpost writes the match tables of built-in drivers to modules.builtin.modinfo since "Add generated modalias to
+# modules.builtin.modinfo" (Alexey Gladkov, merged 2025-09-24 for this release); older kernels have a few by hand.
+BUILTIN_TABLES_SINCE = "6.18"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +200,22 @@ def _unseen_driver_rows(model: ThreatModel, subject: Subject, view: DriverView) 
         if view.presentable is None:
             missing = Fact("kernel.modules", None, None, KERNEL_SUPPLY)
             yield _unseen(channel, "drivers", "drivers of this guest", missing, "no kernel with modules was given")
-        elif subject.kernel is not None and subject.kernel.builtin and not subject.kernel.builtin_aliases:
+        elif subject.kernel is not None and subject.kernel.builtin and _older(subject.kernel, BUILTIN_TABLES_SINCE):
             unseen = len(subject.kernel.builtin) - len(view.builtin)
             reason = (
-                f"{unseen} of {len(subject.kernel.builtin)} built-in modules carry no match keys in this package: "
-                "which devices they bind is not known"
+                f"{unseen} of {len(subject.kernel.builtin)} built-in modules carry no match keys in this package, which "
+                f"kernels write since {BUILTIN_TABLES_SINCE}: which devices they bind is not known"
             )
             missing = Fact("kernel.builtin_aliases", None, None, "a kernel whose modules.builtin.modinfo has aliases")
             yield _unseen(channel, "built-in", "drivers built into the image", missing, reason)
+
+
+def _older(kernel: KernelFacts, version: str) -> bool:
+    """Whether the kernel is older than `version`, or does not say its version."""
+    try:
+        return version_key(kernel.version) < version_key(version)
+    except ValueError:
+        return True
 
 
 def _unseen(channel: Channel, instance: str, name: str, missing: Fact, reason: str) -> Row:

@@ -126,6 +126,8 @@ class VmFacts:
         if kernel is None or kernel.config is None:
             return Fact(name, None, None, CONFIG_SUPPLY)
         value = kernel.config.get(symbol)
+        if value is None and not kernel.config_complete:
+            return Fact(name, None, kernel.config_place(symbol), "the whole configuration (.config or boot/config-*)")
         return Fact(name, value.value if value else "n", kernel.config_place(symbol))
 
     def _module(self, name: str, module: str) -> Fact:

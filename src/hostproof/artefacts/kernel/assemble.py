@@ -105,17 +105,23 @@ def from_config(data: bytes, name: str) -> KernelFacts:
     config = read_config(data, name)
     notes = [*config.notes, f"{name} is a configuration alone: its {MODULES_UNKNOWN}"]
     if not config.version:
-        notes.append(
-            f"{name} has no header: a symbol that it does not name counts as n, also if a default would set it"
-        )
+        notes.append(f"{name} has no header, so it is a fragment: what a symbol that it does not name is, is unknown")
     return KernelFacts(
         release="",
         version=_version("", config, None),
         architecture=config.architecture,
         source=name,
         config=config.symbols,
+        config_complete=bool(config.version),
+        modules=() if _without_modules(config) else None,
         notes=tuple(notes),
     )
+
+
+def _without_modules(config: Config) -> bool:
+    """Whether the configuration says that this kernel loads no modules."""
+    switch = config.symbols.get("MODULES")
+    return switch is not None and switch.value == "n"
 
 
 def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
@@ -152,6 +158,7 @@ def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
         image_name=image.image_name,
         config_name=config.config_name,
         config=config.config,
+        config_complete=config.config_complete,
         builtin=facts.builtin if facts.builtin is not None else more.builtin,
         builtin_aliases=facts.builtin_aliases or more.builtin_aliases,
         modules=modules,

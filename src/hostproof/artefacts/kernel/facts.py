@@ -76,6 +76,8 @@ class KernelFacts:
     image_name: str = ""
     config_name: str = ""
     config: dict[str, ConfigValue] | None = None
+    config_complete: bool = True
+    """Whether a symbol that the configuration does not name is `n`; in a fragment it is unknown."""
     builtin: tuple[str, ...] | None = None
     builtin_aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     modules: tuple[Module, ...] | None = None
@@ -100,7 +102,7 @@ def encode(facts: KernelFacts) -> bytes:
         value = getattr(facts, name)
         if name == "config" and value is not None:
             wire[name] = {symbol: (entry.value, entry.line) for symbol, entry in sorted(value.items())}
-        elif name not in _OPTIONAL or value not in (None, "", (), {}):
+        elif name not in _OPTIONAL or value not in (None, "", (), {}, True):
             wire[name] = value
     wire["modules"] = [] if facts.modules else facts.modules
     head = msgspec.json.encode(wire, order="sorted")
@@ -132,7 +134,9 @@ def decode(data: bytes, name: str) -> KernelFacts:
     return wire.facts(name)
 
 
-_OPTIONAL = frozenset(("package", "image_sha256", "image_name", "config_name", "builtin_aliases", "notes"))
+_OPTIONAL = frozenset(
+    ("package", "image_sha256", "image_name", "config_name", "config_complete", "builtin_aliases", "notes")
+)
 _Group = tuple[str, list[str], str]
 _SHARED = 12  # characters that neighbouring aliases must share to be written as a group
 
@@ -159,6 +163,7 @@ class _Wire(msgspec.Struct, frozen=True):
     image_name: str = ""
     config_name: str = ""
     config: dict[str, ConfigValue | tuple[str, int]] | None = None
+    config_complete: bool = True
     builtin: tuple[str, ...] | None = None
     builtin_aliases: dict[str, tuple[str, ...]] = {}
     modules: tuple[_WireModule, ...] | None = None
