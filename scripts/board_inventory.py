@@ -93,42 +93,56 @@ def missing_models(before: Iterable[str], after: Iterable[str]) -> list[str]:
     return gone
 
 
-def measure_pair(
-    prober: Prober, machine: str, layout: dict[str, Any], pair: tuple[str, str]
-) -> dict[str, list[str]] | None:
+def measure_pair(prober: Prober, machine: str, layout: dict[str, Any], pair: tuple[str, str]) -> dict[str, list[str]]:
     """Where two switches together do something else than both alone: what to add to their effects, and to take away."""
     if pair[0].split("=")[0] == pair[1].split("=")[0]:
-        return None
-    present, removed = Counter(layout["base"]), Counter[str]()
+        return {}
+    added, removed = Counter[str](), Counter[str]()
     for switch in pair:
-        present |= Counter(layout["switches"][switch]["added"])
+        added |= Counter(layout["switches"][switch]["added"])
         removed |= Counter(layout["switches"][switch]["removed"])
+    expected = Counter(layout["base"]) + added - removed
     try:
-        correction = difference(
-            (present - removed).elements(), prober.rows(f"{machine},{pair[0]},{pair[1]}", "-nodefaults")
-        )
+        return difference(expected.elements(), prober.rows(f"{machine},{pair[0]},{pair[1]}", "-nodefaults"))
     except QemuError:
-        return None
-    return correction if correction["added"] or correction["removed"] else None
+        return {}
+
+
+def measure_under_defaults(
+    prober: Prober, machine: str, default: list[str], switch: str, effect: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """What a switch adds and takes away besides, where QEMU's defaults hold (without SATA there is no default drive).
+    Devices that only moved to another slot do not count.
+    """
+    expected = Counter(default) + Counter(effect["added"]) - Counter(effect["removed"])
+    expected_rows = sorted(expected.elements())
+    measured = prober.rows(f"{machine},{switch}")
+    return {
+        "added": missing_models(measured, expected_rows),
+        "removed": missing_models(expected_rows, measured),
+    }
 
 
 def measure_layout(prober: Prober, machine: str, base: list[str], default: list[str]) -> dict[str, Any]:
     """The effect of every switch on a board, alone."""
     layout: dict[str, Any] = {"base": base, "defaults": difference(base, default), "drops": {}, "switches": {}}
-    layout["neutral"], layout["refused"], layout["together"] = [], [], {}
+    layout |= {"neutral": [], "refused": [], "together": {}, "under_defaults": {}}
     for switch in prober.switches(machine):
         try:
             effect = difference(base, prober.rows(f"{machine},{switch}", "-nodefaults"))
         except QemuError:
             layout["refused"].append(switch)
             continue
-        if effect["added"] or effect["removed"]:
-            layout["switches"][switch] = effect
-        else:
+        if not any(effect.values()):
             layout["neutral"].append(switch)
+            continue
+        layout["switches"][switch] = effect
+        correction = measure_under_defaults(prober, machine, default, switch, effect)
+        if any(correction.values()):
+            layout["under_defaults"][switch] = correction
     for one, two in combinations(sorted(layout["switches"]), 2):
         correction = measure_pair(prober, machine, layout, (one, two))
-        if correction:
+        if any(correction.values()):
             layout["together"][f"{one},{two}"] = correction
     for name, arguments in DROPS.items():
         dropped = missing_models(default, prober.rows(machine, *arguments))
@@ -179,7 +193,12 @@ def measure_boards(prober: Prober) -> str:
 def each_row(layout: dict[str, Any]) -> Iterator[list[str]]:
     """Every list of rows of a layout, to be replaced in place by numbers."""
     yield layout["base"]
-    for effect in (layout["defaults"], *layout["switches"].values(), *layout["together"].values()):
+    for effect in (
+        layout["defaults"],
+        *layout["switches"].values(),
+        *layout["together"].values(),
+        *layout["under_defaults"].values(),
+    ):
         yield from (effect["added"], effect["removed"])
     yield from layout["drops"].values()
 

@@ -8,7 +8,8 @@ takes away. Boards of other VMMs are written by hand, with their sources.
 The inventories are measured under TCG. Under KVM the interrupt controllers and the PIT may be those of the kernel
 (`kvm-apic`, `kvm-ioapic`, `kvm-i8259`, `kvm-pit`), and `kvmclock` joins them; the guest sees the same interfaces.
 Switches were measured alone and in pairs. Switches that take away the same device take it away once; where two of them
-together do something else than both alone (microvm without ACPI has no PCI Express), the inventory holds the correction.
+together do something else than both alone (microvm without ACPI has no PCI Express), or one does more where defaults hold
+(without SATA there is no default drive), the inventory holds the correction.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class _Layout(Struct, frozen=True):
     neutral: list[str]
     refused: list[str]
     together: dict[str, _Effect] = field(default_factory=dict)
+    under_defaults: dict[str, _Effect] = field(default_factory=dict)
     acpi: list[str] = field(default_factory=list)
 
 
@@ -227,15 +229,10 @@ def _nearest(machine: str, inventory: _Inventory) -> str:
 
 def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tuple[list[tuple[int, Origin]], list[str]]:
     """The numbers of the devices with their origins, and notes on switches whose effect is not known."""
-    present = Counter(layout.base)
-    origins: dict[int, Origin] = {}
-    removed: Counter[int] = Counter()
-    if defaults:
-        present.update(layout.defaults.added)
-        removed |= Counter(layout.defaults.removed)
-        origins.update((number, Origin.DEFAULT) for number in (Counter(layout.defaults.added) - Counter(layout.base)))
-    notes = []
-    effective = []
+    default = Counter(layout.defaults.added) if defaults else Counter[int]()
+    removed = Counter(layout.defaults.removed) if defaults else Counter[int]()
+    added = Counter[int]()
+    notes, effective = [], []
     for name, value in sorted(switches.items()):
         if name in DROPPABLE and value == "none":
             if defaults:
@@ -246,19 +243,27 @@ def _apply(layout: _Layout, defaults: bool, switches: Mapping[str, str]) -> tupl
         if effect:
             effective.append(switch)
             removed |= Counter(effect.removed)
-            new = Counter(effect.added) - present
-            present |= Counter(effect.added)
-            origins.update((number, Origin.DEFINITION) for number in new)
+            added |= Counter(effect.added)
         elif switch in layout.refused:
             notes.append(f"what the machine option {_shown(switch)} changes could not be measured: QEMU refused it")
         elif switch not in layout.neutral and switch.split("=")[0] not in WITHOUT_DEVICES and value != "auto":
             notes.append(f"what the machine option {_shown(switch)} changes among the devices was not measured")
-    for pair in combinations(sorted(effective), 2):
-        correction = layout.together.get(",".join(pair))
-        if correction:
-            removed = (removed | Counter(correction.removed)) - Counter(correction.added)
-            present |= Counter(correction.added)
-    return [(number, origins.get(number, Origin.BOARD)) for number in (present - removed).elements()], notes
+    for correction in _corrections(layout, defaults, effective):
+        removed |= Counter(correction.removed)
+        added += Counter(correction.added)
+    numbers = []
+    for origin, part in ((Origin.BOARD, Counter(layout.base)), (Origin.DEFAULT, default), (Origin.DEFINITION, added)):
+        numbers += [(number, origin) for number in (part - removed).elements()]
+        removed -= part
+    return numbers, notes
+
+
+def _corrections(layout: _Layout, defaults: bool, effective: list[str]) -> list[_Effect]:
+    """What the effects of switches need besides: of pairs, and of each where QEMU's defaults hold."""
+    found = [layout.together.get(",".join(pair)) for pair in combinations(sorted(effective), 2)]
+    if defaults:
+        found += [layout.under_defaults.get(switch) for switch in effective]
+    return [correction for correction in found if correction]
 
 
 def _switch(name: str, value: str) -> str:
