@@ -284,3 +284,21 @@ def test_no_row_rests_on_a_fact_that_nobody_checked() -> None:
     for technology in ALL:
         decided = [item.evidence[0] for item in ledger(technology).rows if item.evidence and item.evidence[0].decides]
         assert not [proof.rule for proof in decided if proof.checked == "unchecked"]
+
+
+@pytest.mark.parametrize(("position", "said"), [("no", True), ("yes", False)])
+def test_whether_plain_sev_is_confidential_computing_is_a_position(position: str, said: bool) -> None:
+    """Christopherson [V1-S1] against the kernel's document on injected secrets [V1-S2]; O1 is not met either way."""
+    value = ledger("sev", facts={"feature.debug_allowed": False}, options={"sev_is_confidential": position})
+
+    assert ("no confidential VM" in value.headline.confidential) is said
+    assert "does NOT meet objective O1" in value.headline.confidential
+
+
+@pytest.mark.parametrize(("position", "expected"), [("kernel", False), ("specification", True)])
+def test_the_cpuid_range_that_a_td_leaves_to_its_host_is_a_position(position: str, expected: bool) -> None:
+    """The specification [SPEC] names 256 leaves, handle_cpuid() [TDXC] forwards 2^28."""
+    value = ledger("tdx", options={"cpuid_hypervisor_range": position})
+
+    assert (row(value, "C15/hypervisor-range-rest/T3").status is Status.ABSENT) is expected
+    assert row(value, "C15/hypervisor-range/T3").status is not Status.ABSENT

@@ -67,7 +67,9 @@ def catalogue(**groups: list[dict[str, Any]]) -> Catalogue:
         ],
         "option": [
             {"id": "physical_interposer", "question": "is it in scope", "default": "out",
-             "positions": {"out": "vendors", "in": "researchers"}, **SOURCED}
+             "positions": {"out": "vendors", "in": "researchers"}, **SOURCED},
+            {"id": "sev_is_confidential", "question": "is it", "default": "no",
+             "positions": {"no": "objectives", "yes": "secrets"}, **SOURCED},
         ],
         "primitive": [
             {"id": "stopped", "name": "do what is stopped", "prevented": [rule("feature.strong", "the manager stops it")], **SOURCED},

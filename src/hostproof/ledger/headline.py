@@ -39,6 +39,8 @@ def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts
     o1 = model.objectives.get(Objective.O1)
     if o1 is not None and o1.holds is False:
         parts.append(f"does NOT meet objective O1: {o1.reason}")
+        if declaration.technology.id != "kvm" and facts.fact("option.sev_is_confidential").value == "no":
+            parts.append("so by the kernel's objectives it is no confidential VM")
     return "; ".join(part for part in parts if part)
 
 
