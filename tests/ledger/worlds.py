@@ -52,7 +52,9 @@ def catalogue(**groups: list[dict[str, Any]]) -> Catalogue:
     tables: dict[str, Any] = {
         "rule_set": "test-1",
         "source": [{"key": "DOC", "title": "a document", "address": []}],
-        "feature": [{"id": name, "name": name, "meaning": "what it is", "switch": "a switch", **SOURCED} for name in features],
+        "feature": [
+            {"id": name, "name": name, "meaning": "what it is", "switch": "a switch", **SOURCED} for name in features
+        ],
         "technology": [
             {
                 "id": "t", "name": "Technology", "security_manager": "a manager", "architectures": ["x86_64"],
@@ -72,7 +74,8 @@ def catalogue(**groups: list[dict[str, Any]]) -> Catalogue:
              "positions": {"no": "objectives", "yes": "secrets"}, **SOURCED},
         ],
         "primitive": [
-            {"id": "stopped", "name": "do what is stopped", "prevented": [rule("feature.strong", "the manager stops it")], **SOURCED},
+            {"id": "stopped", "name": "do what is stopped", **SOURCED,
+             "prevented": [rule("feature.strong", "the manager stops it")]},
             {"id": "switched", "name": "do what a switch stops", "prevented": [rule("feature.switchable")], **SOURCED},
             {"id": "free", "name": "do what nobody stops", "trace": "just do it", **SOURCED},
         ],

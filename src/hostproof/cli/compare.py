@@ -29,6 +29,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--option", metavar="ID=POSITION", action="append", default=[], help="take a position")
     parser.add_argument("--format", choices=("terminal", "json"), default="terminal")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("-v", "--verbose", action="store_true", help="the reason of each letter")
     parser.set_defaults(run=run)
 
 
@@ -56,5 +57,5 @@ def run(args: argparse.Namespace) -> int:
         text = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"
         files.write_output(text.decode(), args.output)
     else:
-        files.write_output(compare_terminal.to_text(comparison, width=show.width()), args.output)
+        files.write_output(compare_terminal.to_text(comparison, width=show.width(), verbose=args.verbose), args.output)
     return 0

@@ -53,7 +53,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
         asked=asked,
         machine=machine,
         kernel=kernel,
-        command_line=_command_line(args.cmdline, machine, inputs),
+        command_line=_command_line(args.cmdline, machine, kernel, inputs),
         verifier=verifier.read(inputs.read("verifier", args.verifier), args.verifier) if args.verifier else None,
         waivers=waivers.read(inputs.read("waivers", args.waivers), args.waivers) if args.waivers else None,
         chosen=options_chosen(known, args.option),
@@ -105,19 +105,22 @@ def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) ->
     return facts
 
 
-def _command_line(text: str | None, machine: Machine | None, inputs: _Inputs) -> cmdline.CommandLine | None:
+def _command_line(
+    text: str | None, machine: Machine | None, kernel: KernelFacts | None, inputs: _Inputs
+) -> cmdline.CommandLine | None:
     """The command line that was given, else the one that the definition passes to the kernel it boots."""
+    place = Place("--cmdline")
     if text is not None and text.startswith("@"):
-        name = text[1:]
-        data = inputs.read("command line", name)
-        return cmdline.parse(data.decode("latin-1").rstrip("\n\0"), Place(name))
-    if text is not None:
-        return cmdline.parse(text, Place("--cmdline"))
-    if machine is not None and machine.boot.kernel is not None:
-        return cmdline.parse(machine.boot.command_line or "", machine.boot.command_line_place or machine.place)
-    if machine is not None and machine.boot.command_line is not None:
-        return cmdline.parse(machine.boot.command_line, machine.boot.command_line_place or machine.place)
-    return None
+        place = Place(text[1:])
+        text = inputs.read("command line", text[1:]).decode("latin-1").rstrip("\n\0")
+    elif text is None and machine is not None and not machine.opaque:
+        boot = machine.boot
+        text = (boot.command_line or "") if boot.kernel is not None else boot.command_line
+        place = boot.command_line_place or machine.place
+    if text is None:
+        return None
+    architecture = (machine and machine.architecture) or (kernel and kernel.architecture) or "x86_64"
+    return cmdline.parse(text, place, architecture)
 
 
 def _technology(

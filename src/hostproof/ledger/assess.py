@@ -20,7 +20,7 @@ from hostproof.knowledge.predicate import Fact, Value, version_key
 from hostproof.knowledge.records import Channel, Technology, Use
 from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.knowledge.threat_model import ThreatModel, derive
-from hostproof.ledger import attacks, drivers, headline, instances, summaries
+from hostproof.ledger import attacks, boot_options, drivers, headline, instances, summaries
 from hostproof.ledger.decide import Court, missing_facts
 from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
 from hostproof.ledger.evidence import PINNED_FIRST, Rooms, fact_seen, place_seen
@@ -93,7 +93,8 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     rooms = Rooms(catalogue, facts, judged, subject.command_line, digests, definition)
     buses = subject.technology.presentable_buses
     view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers)
-    rows = _rows(catalogue, subject, model, rooms, view)
+    options = boot_options.seen(catalogue.command_line_options, subject.command_line)
+    rows = boot_options.listed(_rows(catalogue, subject, model, rooms, view), options)
     reports: list[WaiverReport] = []
     if subject.waivers is not None:
         rows, reports = apply(rows, subject.waivers, subject.today)
@@ -118,9 +119,14 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         attacks=list(attacks.findings(catalogue, facts)),
         waivers=reports,
         features=[fact_seen(fact) for fact in facts.features.values()],
-        notes=[*subject.notes, *(subject.machine.notes if subject.machine else ()),
-               *(subject.kernel.notes if subject.kernel else ())],
+        notes=[*_notes(subject), *boot_options.notes(options)],
     )  # fmt: skip
+
+
+def _notes(subject: Subject) -> list[str]:
+    """What a person should know of how the inputs were read."""
+    parts = (subject.machine, subject.kernel, subject.command_line)
+    return [*subject.notes, *(note for part in parts if part is not None for note in part.notes)]
 
 
 def _rows(catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Rooms, view: DriverView) -> list[Row]:

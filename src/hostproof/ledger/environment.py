@@ -149,7 +149,7 @@ class VmFacts:
             return Fact(name, line is not None, line.place if line else None)
         if line is None:
             return Fact(name, None, None, CMDLINE_SUPPLY)
-        return Fact(name, line.get(option), line.place)
+        return Fact(name, line.get(option), line.place_of(option))
 
     def _verifier(self, name: str, register: str) -> Fact:
         policy = self.verifier

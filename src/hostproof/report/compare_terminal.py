@@ -13,13 +13,14 @@ MARKS = {"absent": "-", "out-of-scope": "o", "prevented": "P", "host": "H", "unk
 LEGEND = "H the host controls it   P the security manager stops it   ? depends on a switch   - absent   o out of scope"
 
 
-def to_text(comparison: Comparison, *, width: int = 100) -> str:
-    """The comparison, one line per channel and one column per technology."""
+def to_text(comparison: Comparison, *, width: int = 100, verbose: bool = False) -> str:
+    """The comparison, one line per channel and one column per technology; `verbose` gives the reason of each letter."""
     lines = [f"threat models for use {comparison.use}: {comparison.use_name}", ""]
     lines += _objectives(comparison, width)
     lines += _threats(comparison, width)
     lines += _channels(comparison)
     lines += ["", LEGEND, ""]
+    lines += _reasons(comparison, width) if verbose else ["-v gives the reason of each letter", ""]
     lines += _options(comparison, width)
     for column in comparison.columns:
         if column.undecided:
@@ -69,6 +70,22 @@ def _channels(comparison: Comparison) -> Iterator[str]:
     controls = [f"{column.control.controlled}/{column.control.existing}" for column in comparison.columns]
     row = "  ".join(f"{cell:<{size}}" for cell, size in zip(controls, widths, strict=True))
     yield f"{'channels the host controls, of those that exist':<{name_width}} {row}".rstrip()
+
+
+def _reasons(comparison: Comparison, width: int) -> Iterator[str]:
+    """Why each letter stands where it does, technologies with the same reason together."""
+    yield "reasons"
+    for channel, name in comparison.channels.items():
+        yield f"  {channel} {name}"
+        by_reason: dict[str, list[str]] = {}
+        for column in comparison.columns:
+            cell = column.channels[channel]
+            text = cell.reason + (f" ({cell.what})" if cell.what else "")
+            by_reason.setdefault(f"{MARKS[cell.state]} {text}", []).append(column.technology)
+        for reason, technologies in by_reason.items():
+            text = f"{', '.join(technologies)}: {reason}"
+            yield from textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="      ")
+    yield ""
 
 
 def _cell(column: Column, channel: str) -> str:
