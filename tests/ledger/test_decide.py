@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,17 +213,21 @@ class TestGuest:
         assert "the host writes the definition" in found.evidence[0].why_not
 
     @pytest.mark.parametrize(
-        ("change", "listed"),
-        [({"partial": True}, True), ({"checked": "unchecked"}, True), ({"impossible": "depends on BROKEN"}, False)],
+        ("change", "why_not"),
+        [
+            ({"partial": True}, "partial: it narrows the input and does not close it"),
+            ({"checked": "unchecked"}, "nobody checked this claim against its source"),
+            ({"impossible": "depends on BROKEN"}, "it cannot be enabled: depends on BROKEN"),
+        ],
     )
-    def test_what_is_partial_unchecked_or_impossible_never_closes(self, change: dict[str, Any], listed: bool) -> None:
+    def test_what_is_partial_unchecked_or_impossible_never_closes(self, change: dict[str, Any], why_not: str) -> None:
         weak = mitigation("m", ["C11/*/*"], 'config.X == "y"', **change)
         world = catalogue(channel=[channel("C11")], instance=one(), mitigation=[weak])
 
         found = row(ledger(world, kernel=kernel({"X": "y"})), "C11/x/T3")
 
         assert found.status is Status.OPEN
-        assert [item.decides for item in found.evidence] == ([False] if listed else [])
+        assert [(item.decides, item.why_not) for item in found.evidence] == [(False, why_not)]
 
     def test_a_mitigation_that_does_not_apply_is_not_asked(self) -> None:
         other = mitigation("m", ["C11/*/*"], 'config.X == "y"', applies='architecture == "aarch64"')
@@ -280,7 +285,19 @@ class TestDrivers:
         value = ledger(self.world(), machine=machine())
 
         assert row(value, "C13/drivers/T3").status is Status.UNKNOWN
-        assert value.headline.drivers == "configured: unknown; presentable: unknown"
+        assert value.headline.drivers.startswith("configured: 0 devices; ")
+
+    def test_a_kernel_none_of_whose_drivers_binds_there_refuses_the_channel(self) -> None:
+        guest = replace(kernel(modules=(module("usbhid", "hid:b0003g*v*p*"),)), builtin=())
+
+        found = row(ledger(self.world(), kernel=guest), "C13/drivers/T3")
+
+        assert (found.status, found.presence) == (Status.REFUSED, Presence.ABSENT)
+
+    def test_a_kernel_that_does_not_list_what_it_builds_in_leaves_the_channel_unknown(self) -> None:
+        guest = replace(kernel(modules=()), builtin=None)
+
+        assert row(ledger(self.world(), kernel=guest), "C13/built-in/T3").status is Status.UNKNOWN
 
     @pytest.mark.parametrize(("checks", "expected"), [(("RTMR2",), Status.REFUSED), (("MRTD",), Status.OPEN)])
     def test_a_blacklisted_module_is_refused_while_the_command_line_is_pinned(

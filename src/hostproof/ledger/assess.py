@@ -153,12 +153,14 @@ def _occurrences(
         if model.channels[channel.id].absent.holds:
             yield _whole(channel)
             continue
-        found = [
-            *instances.catalogued(catalogue, channel, rooms.facts, subject.machine),
-            *instances.drivers(channel, view, subject.machine),
-        ]
+        found = list(instances.catalogued(catalogue, channel, rooms.facts, subject.machine))
+        drivers_found = list(instances.drivers(channel, view, subject.machine))
         yield from found
-        if not found and not channel.driver_buses:
+        yield from drivers_found
+        if channel.driver_buses:
+            if not drivers_found and subject.kernel is not None and _drivers_known(subject.kernel, view):
+                yield _no_driver(channel, subject.kernel)
+        elif not found:
             yield _whole(channel)
     if subject.machine is not None:
         yield from instances.host_inputs(catalogue, subject.machine.host_inputs)
@@ -175,6 +177,28 @@ def _whole(channel: Channel) -> Occurrence:
         presence=Presence.UNKNOWN,
         sources=tuple(channel.sources),
     )
+
+
+def _no_driver(channel: Channel, kernel: KernelFacts) -> Occurrence:
+    """A channel on which drivers bind, in a guest none of whose drivers does."""
+    buses = ", ".join(channel.driver_buses)
+    fact = Fact("kernel.drivers", f"none of {len(kernel.modules or ())} modules binds {buses}", Place(kernel.source))
+    return replace(
+        _whole(channel),
+        id="drivers",
+        name="drivers of this guest",
+        presence=Presence.ABSENT,
+        consumed=False,
+        refusal=f"no driver of this kernel, loadable or built in, binds a device of {buses}",
+        facts=(fact,),
+    )
+
+
+def _drivers_known(kernel: KernelFacts, view: DriverView) -> bool:
+    """Whether every driver of the kernel is known, built-in ones too."""
+    if view.presentable is None or kernel.builtin is None:
+        return False
+    return not kernel.builtin or not _older(kernel, BUILTIN_TABLES_SINCE)
 
 
 def _unread_rows(catalogue: Catalogue, subject: Subject) -> Iterator[Row]:
@@ -206,10 +230,13 @@ def _unseen_driver_rows(model: ThreatModel, subject: Subject, view: DriverView) 
         if view.presentable is None:
             missing = Fact("kernel.modules", None, None, KERNEL_SUPPLY)
             yield _unseen(channel, "drivers", "drivers of this guest", missing, "no kernel with modules was given")
-        elif subject.kernel is not None and subject.kernel.builtin and _older(subject.kernel, BUILTIN_TABLES_SINCE):
-            unseen = len(subject.kernel.builtin) - len(view.builtin)
+        elif subject.kernel is not None and subject.kernel.builtin is None:
+            missing = Fact("kernel.builtin", None, None, "--kernel with its modules.builtin")
+            yield _unseen(channel, "built-in", "drivers built into the image", missing, "no list of them was given")
+        elif subject.kernel is not None and not _drivers_known(subject.kernel, view):
+            unseen = len(subject.kernel.builtin or ()) - len(view.builtin)
             reason = (
-                f"{unseen} of {len(subject.kernel.builtin)} built-in modules carry no match keys in this package, which "
+                f"{unseen} of {len(subject.kernel.builtin or ())} built-in modules carry no match keys in this package, which "
                 f"kernels write since {BUILTIN_TABLES_SINCE}: which devices they bind is not known"
             )
             missing = Fact("kernel.builtin_aliases", None, None, "a kernel whose modules.builtin.modinfo has aliases")
@@ -255,4 +282,4 @@ def _headline(subject: Subject, model: ThreatModel, facts: VmFacts, view: Driver
         total=drivers.total(view),
         warnings=list(headline.warnings(declaration, facts)),
     )
-    return drivers.with_line(counts)
+    return drivers.with_line(counts, subject.machine)

@@ -63,8 +63,11 @@ def count(drivers: match.DriverSet | None) -> DriverCount | None:
     return None if drivers is None else DriverCount(len(drivers.closure), drivers.text_bytes)
 
 
-def drivers_line(headline: Headline) -> str:
+def drivers_line(headline: Headline, machine: Machine | None) -> str:
     """`configured: 13 drivers, 0.28 MiB; presentable: 1,167 drivers, 35.9 MiB`, or what is missing for it."""
+    if headline.presentable is None:
+        devices = "unknown" if machine is None or machine.opaque else f"{len(machine.devices)} devices"
+        return f"configured: {devices}; which drivers bind, and which the host may present, no kernel tells (--kernel)"
     parts = []
     for name, drivers in (("configured", headline.configured), ("presentable", headline.presentable)):
         if drivers is None:
@@ -89,6 +92,6 @@ def total(view: DriverView) -> DriverCount | None:
     return None if view.presentable is None else DriverCount(view.total_modules, view.total_text)
 
 
-def with_line(headline: Headline) -> Headline:
+def with_line(headline: Headline, machine: Machine | None) -> Headline:
     """The headline with its second line written."""
-    return structs.replace(headline, drivers=drivers_line(headline))
+    return structs.replace(headline, drivers=drivers_line(headline, machine))

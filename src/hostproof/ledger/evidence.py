@@ -196,8 +196,10 @@ class Rooms:
         if applies.value is False:
             return Finding()
         decisive = not mitigation.partial and mitigation.checked is not Checked.UNCHECKED
-        if mitigation.impossible or holds.value is False:
-            return Finding(advice=mitigation.advice if decisive and not mitigation.impossible else "")
+        if mitigation.impossible:
+            return Finding(_never(mitigation))
+        if holds.value is False:
+            return Finding(advice=mitigation.advice if decisive else "")
         if applies.value is None or holds.value is None:
             return Finding(missing=(*applies.missing, *holds.missing) if decisive else ())
         because = (*applies.because, *holds.because)
@@ -275,6 +277,20 @@ def _pin_fails(pin: Pin, verified: bool) -> str:
     if pin.checked is Checked.UNCHECKED:
         return "nobody checked this claim against its source"
     return "" if verified else f"measured, and the verifier does not check {pin.register}"
+
+
+def _never(mitigation: Mitigation) -> Evidence:
+    """A mechanism that exists and cannot be enabled is listed, so that nobody has to ask for it."""
+    return Evidence(
+        status=mitigation.status,
+        by="guest",
+        rule=f"mitigation:{mitigation.id}",
+        mechanism=f"{mitigation.name}: {mitigation.stops}",
+        decides=False,
+        why_not=f"it cannot be enabled: {mitigation.impossible}",
+        sources=list(mitigation.sources),
+        checked=mitigation.checked,
+    )
 
 
 def _mitigation_fails(mitigation: Mitigation) -> str:

@@ -37,9 +37,9 @@ def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts
         parts.append({True: "debug ALLOWED", False: "debug not allowed"}.get(bool(debug), "") if debug is not None
                      else "debug: unknown, no launch policy was read")  # fmt: skip
     o1 = model.objectives.get(Objective.O1)
-    if o1 is not None and o1.holds is False:
-        parts.append(f"does NOT meet objective O1: {o1.reason}")
-        if declaration.technology.id != "kvm" and facts.fact("option.sev_is_confidential").value == "no":
+    if declaration.technology.id != "kvm" and o1 is not None and o1.holds is False:
+        parts.append("does NOT meet objective O1, confidentiality and integrity of private memory and registers")
+        if facts.fact("option.sev_is_confidential").value == "no":
             parts.append("so by the kernel's objectives it is no confidential VM")
     return "; ".join(part for part in parts if part)
 
@@ -53,11 +53,13 @@ def _kind(declaration: Declaration) -> str:
         if defined.technology != technology.id:
             return f"assessed as {technology.name}, but the definition asks for {defined.technology}"
         return f"{technology.name} guest"
-    if machine.opaque and technology.id != "kvm":
-        return f"{technology.name} guest, as the template asks; the provider's VMM cannot be seen"
     if machine.declared:
         words = ", ".join(f"{words} ({_short(place)})" for words, place in machine.declared)
-        claim = f"declared confidential ({words}), defined plain"
+        claim = f"declared confidential ({words}), defined plain: nothing in it starts a confidential VM"
+    elif machine.opaque:
+        claim = (
+            "it is not told whether this is a confidential VM: the provider decides, whose VMM nobody outside can see"
+        )
     else:
         claim = "NOT a confidential VM: the definition asks for no confidential technology"
     return f"{claim}; assessed as {technology.name}" if declaration.asked else claim
