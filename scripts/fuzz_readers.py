@@ -21,8 +21,9 @@ with atheris.instrument_imports(include=["hostproof"]):
     from hostproof.artefacts import acpi, cmdline
     from hostproof.artefacts.kernel import facts, module
     from hostproof.artefacts.kernel.read import read_kernel
-    from hostproof.artefacts.machine import device_tree, libvirt, libvirt_capabilities, proxmox, qemu
+    from hostproof.artefacts.machine import device_tree, libvirt, proxmox, qemu
     from hostproof.artefacts.machine import read as machine
+    from hostproof.artefacts.machine.libvirt import capabilities
     from hostproof.attestation import verifier
     from hostproof.errors import HostproofError
     from hostproof.knowledge.load import use_from_toml
@@ -42,7 +43,7 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     lambda data: machine.read(data, "vm"),
     lambda data: qemu.read(data, "vm"),
     lambda data: libvirt.read(data, "vm"),
-    lambda data: libvirt_capabilities.read(data, "vm"),
+    lambda data: capabilities.read(data, "vm"),
     lambda data: proxmox.read(data, "vm"),
     lambda data: device_tree.read(data, "vm"),
     lambda data: acpi.read(data, "vm"),

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostproof.artefacts.machine import crosvm, device_tree, json_places
+from hostproof.artefacts.machine import crosvm, device_tree
 from hostproof.artefacts.machine.device_models import device
+from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
-from hostproof.artefacts.machine.read_node import Node
 from hostproof.errors import InputError
 from hostproof.place import Place
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 
-from hostproof.artefacts.machine import json_places
-from hostproof.artefacts.machine.read_node import MAX_TEXT_BYTES, Node, decode_text
+from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.node import MAX_TEXT_BYTES, Node, decode_text
 from hostproof.errors import InputError
 from hostproof.place import Place
 

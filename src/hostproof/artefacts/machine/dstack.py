@@ -11,11 +11,11 @@ TDX object without attributes).
 
 from __future__ import annotations
 
-from hostproof.artefacts.machine import toml_places
 from hostproof.artefacts.machine.board import board_devices
 from hostproof.artefacts.machine.device_models import device
+from hostproof.artefacts.machine.located import toml_places
+from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
-from hostproof.artefacts.machine.read_node import Node
 from hostproof.errors import InputError
 from hostproof.place import Place
 

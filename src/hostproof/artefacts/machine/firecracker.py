@@ -10,10 +10,10 @@ attached), `src/vmm/src/vmm_config/*.rs` (fields).
 
 from __future__ import annotations
 
-from hostproof.artefacts.machine import json_places
 from hostproof.artefacts.machine.device_models import device
+from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Device, HostInput, Machine, Origin, Unread
-from hostproof.artefacts.machine.read_node import Node
 from hostproof.errors import InputError
 from hostproof.place import Place
 

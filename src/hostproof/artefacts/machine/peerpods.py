@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 
-from hostproof.artefacts.machine import read_yaml
+from hostproof.artefacts.machine.located import yaml_places
+from hostproof.artefacts.machine.located.node import Node, decode_text
 from hostproof.artefacts.machine.model import Boot, Confidential, HostInput, Machine
-from hostproof.artefacts.machine.read_node import Node, decode_text
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -38,7 +38,7 @@ INPUTS = (
 
 def read(data: bytes, name: str) -> Machine:
     """The VM that each pod gets. Raises InputError where no provider is named."""
-    found = read_yaml.documents(data, name)
+    found = yaml_places.documents(data, name)
     root = found[0] if found else None
     provider = root.get("provider") if root else None
     if root is None or provider is None:
