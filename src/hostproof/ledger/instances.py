@@ -62,7 +62,8 @@ class DriverView:
     """Executable bytes of each direct driver with everything it depends on."""
     builtin: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Built-in drivers with known match keys."""
-    builtin_configured: frozenset[str] = frozenset()
+    builtin_configured: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Those of them that a device of the definition binds: module alias and device alias of each match."""
 
 
 def catalogued(catalogue: Catalogue, channel: Channel, facts: Facts, machine: Machine | None) -> Iterator[Occurrence]:
@@ -120,9 +121,10 @@ def drivers(channel: Channel, view: DriverView, machine: Machine | None) -> Iter
         is_configured = name in configured
         yield _driver(channel, name, is_configured, keys, view.text.get(name), machine)
     for name, aliases in sorted(view.builtin.items()):
-        keys = tuple((alias, "") for alias in aliases if _bus(alias) in channel.driver_buses)
+        met = tuple(pair for pair in view.builtin_configured.get(name, ()) if _bus(pair[0]) in channel.driver_buses)
+        keys = met or tuple((alias, "") for alias in aliases if _bus(alias) in channel.driver_buses)
         if keys and name not in configured and name not in presentable:
-            yield _driver(channel, name, name in view.builtin_configured, keys, None, machine)
+            yield _driver(channel, name, bool(met), keys, None, machine)
 
 
 def _matches(channel: Channel, drivers: DriverSet | None) -> dict[str, tuple[tuple[str, str], ...]]:
