@@ -15,7 +15,8 @@ from rich.console import Console
 
 from hostproof.knowledge.terms import Status, Threat
 from hostproof.ledger.model import Control, Ledger, MissingFact
-from hostproof.report.terminal import explain_text, render, to_text
+from hostproof.report.explain import explain_text
+from hostproof.report.terminal import render, to_text
 
 SAMPLE = ledgers.sample()
 

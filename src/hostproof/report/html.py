@@ -21,7 +21,6 @@ from functools import cache
 from importlib import resources
 from urllib.parse import quote
 
-import msgspec
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
@@ -79,7 +78,7 @@ def render(ledger: Ledger) -> str:
         options=summary.chosen_first(ledger),
         heaviest=summary.heaviest(row for row in ledger.rows if row.status is Status.OPEN)[:10],
         shared=sorted(shared.values(), key=lambda one: one.number),
-        share=lambda evidence: shared.get(msgspec.json.encode(_plain(evidence))),
+        share=lambda evidence: shared.get(repr(evidence)),
         all_statuses=list(Status),
         all_presences=list(Presence),
     )
@@ -128,25 +127,19 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _shared(ledger: Ledger) -> dict[bytes, _Shared]:
-    """Evidence that stands in more than one row, by its encoding, numbered in the order of its first row."""
-    counts: Counter[bytes] = Counter()
-    found: dict[bytes, Evidence] = {}
+def _shared(ledger: Ledger) -> dict[str, _Shared]:
+    """Evidence that stands in more than one row, by its `repr` (it cannot be hashed), numbered by its first row."""
+    counts: Counter[str] = Counter()
+    found: dict[str, Evidence] = {}
     for row in ledger.rows:
         for evidence in row.evidence:
-            key = msgspec.json.encode(_plain(evidence))
-            counts[key] += 1
-            found.setdefault(key, evidence)
+            counts[repr(evidence)] += 1
+            found.setdefault(repr(evidence), evidence)
     several = [key for key in found if counts[key] > 1]
     return {
         key: _Shared(f"evidence-{number}", number, found[key], counts[key])
         for number, key in enumerate(several, start=1)
     }
-
-
-def _plain(evidence: Evidence) -> object:
-    """`evidence` without lone surrogates, which JSON cannot carry."""
-    return [ascii(value) for value in msgspec.structs.astuple(evidence)]
 
 
 def _groups(ledger: Ledger) -> list[_Group]:

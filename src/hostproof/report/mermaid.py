@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hostproof.knowledge.terms import Status
 from hostproof.ledger.model import ChannelSummary, Ledger, Row
 from hostproof.report import summary
 from hostproof.report.words import shorten
@@ -34,8 +33,11 @@ _COLOURS = {
 def render(ledger: Ledger) -> str:
     """The diagram as text. Channels that do not exist here are left out; the open ones come first."""
     groups = {group.id: group.rows for group in summary.by_channel(ledger, ledger.rows)}
-    channels = {channel.id: channel for channel in ledger.channels if channel.exists}
-    edges = [(channel, _worst(groups.get(channel.id, ())), groups.get(channel.id, ())) for channel in channels.values()]
+    edges = []
+    for channel in ledger.channels:
+        rows = groups.get(channel.id, ())
+        if channel.exists:
+            edges.append((channel, summary.worst(rows) or "no row", rows))
     order = list(_COLOURS)
     edges.sort(key=lambda edge: order.index(edge[1]))
     lines = [
@@ -56,16 +58,9 @@ def _edge(channel: ChannelSummary, state: str, rows: Sequence[Row]) -> str:
     number = sum(row.status.value == state for row in rows) if state in ("open", "unknown") else len(rows)
     state = f"{number} {state}" if rows else state
     label = f'"{_escaped(f"{channel.id} {channel.name}")}: {state}"'
-    if channel.kinds and set(channel.kinds) == {"O"}:
+    if summary.only_observed(channel):
         return f"    guest -. {label} .-> host"
     return f"    host -- {label} --> guest"
-
-
-def _worst(rows: Sequence[Row]) -> str:
-    states = {row.status for row in rows}
-    if Status.OPEN in states:
-        return "open"
-    return "unknown" if Status.UNKNOWN in states else "closed" if states else "no row"
 
 
 def _escaped(text: str) -> str:

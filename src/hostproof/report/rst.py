@@ -114,7 +114,7 @@ def _channels(ledger: Ledger) -> str:
     header = ["Channel", *(threat.value for threat in Threat), "Open", "Unknown", "Closed", "Name"]
     lines = []
     for group in groups:
-        cells = [_worst([row for row in group.rows if row.threat is threat]) for threat in Threat]
+        cells = [summary.worst(row for row in group.rows if row.threat is threat) for threat in Threat]
         lines.append([escape(group.id) or "none", *cells, *_numbers(group.rows), escape(group.name)])
     total = count(len(ledger.rows), "row")
     return f"The worst status of each channel under each threat, then its rows; {total} in all.\n\n" + _table(
@@ -126,14 +126,6 @@ def _numbers(rows: Sequence[Row]) -> list[str]:
     opened = sum(row.status is Status.OPEN for row in rows)
     unknown = sum(row.status is Status.UNKNOWN for row in rows)
     return [str(opened), str(unknown), str(len(rows) - opened - unknown)]
-
-
-def _worst(rows: Sequence[Row]) -> str:
-    """`open`, `unknown`, `closed`, or nothing where there is no row."""
-    states = {row.status for row in rows}
-    if Status.OPEN in states:
-        return "open"
-    return "unknown" if Status.UNKNOWN in states else "closed" if states else ""
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -85,7 +85,7 @@ def render(ledger: Ledger, diff: LedgerDiff | None = None) -> str:
 
 
 def _message(text: str) -> Object:
-    """A plain-text message that no viewer takes for a template or a link.
+    """A `message` or `multiformatMessageString` of plain text that no viewer takes for a template or a link.
 
     3.11.6 of version 2.1.0 gives no escape for text that looks like a link, so a space breaks it.
     """
@@ -102,9 +102,9 @@ def _rule(group: summary.ChannelRows, channel: ChannelSummary | None) -> Object:
     tags = ["security", "confidential-computing", *threats, *(f"kind-{visible(kind)}" for kind in kinds)]
     return {
         "id": visible(group.id) or "-",
-        "shortDescription": _plain(f"Input that the host controls: {group.name}"),
-        "fullDescription": _plain(f"{group.name}.{what}{reason}"),
-        "help": _plain(
+        "shortDescription": _message(f"Input that the host controls: {group.name}"),
+        "fullDescription": _message(f"{group.name}.{what}{reason}"),
+        "help": _message(
             f"Channel {group.id}, {group.name}: the host controls this input of the guest.{what} "
             f"`hostproof explain {group.id}` shows the channel with its sources, `hostproof explain ROW` one row "
             "with the evidence for and against it."
@@ -112,11 +112,6 @@ def _rule(group: summary.ChannelRows, channel: ChannelSummary | None) -> Object:
         "defaultConfiguration": {"level": "warning"},
         "properties": {"tags": list(dict.fromkeys(tags))[:_MAX_TAGS]},
     }
-
-
-def _plain(text: str) -> Object:
-    """A `multiformatMessageString`: the same quoting, and no Markdown."""
-    return _message(text)
 
 
 def _result(ledger: Ledger, row: Row, channel: ChannelSummary | None, rule: int) -> Object:
@@ -145,7 +140,7 @@ def _result(ledger: Ledger, row: Row, channel: ChannelSummary | None, rule: int)
 
 def _level(row: Row, channel: ChannelSummary | None) -> str:
     """`note` where the host only observes; `error` where the definition already feeds it, or an image or data is at stake."""
-    if channel and channel.kinds and set(channel.kinds) == {"O"}:
+    if summary.only_observed(channel):
         return "note"
     return "error" if row.presence is Presence.CONFIGURED or row.threat in (Threat.T1, Threat.T2) else "warning"
 

@@ -9,8 +9,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hostproof.knowledge.terms import Presence, Status, Threat
-from hostproof.ledger.model import AttackFinding, Ledger, MissingFact, ObjectiveFinding, OptionUsed, Row, WaiverReport
+from hostproof.knowledge.terms import Kind, Presence, Status, Threat
+from hostproof.ledger.model import (
+    AttackFinding,
+    ChannelSummary,
+    Ledger,
+    MissingFact,
+    ObjectiveFinding,
+    OptionUsed,
+    Row,
+    WaiverReport,
+)
 
 __all__ = [
     "ChannelRows",
@@ -25,7 +34,9 @@ __all__ = [
     "heaviest",
     "lapsed",
     "not_met",
+    "only_observed",
     "supplies",
+    "worst",
 ]
 
 
@@ -36,9 +47,6 @@ class ChannelRows:
     id: str
     name: str
     rows: tuple[Row, ...]
-
-    def with_status(self, *statuses: Status) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.status in statuses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,19 @@ def by_channel(ledger: Ledger, rows: Iterable[Row]) -> list[ChannelRows]:
         for channel in order
         if channel in groups
     ]
+
+
+def worst(rows: Iterable[Row]) -> str:
+    """`open` where any row is, else `unknown`, else `closed`; empty where there is no row."""
+    statuses = {row.status for row in rows}
+    if Status.OPEN in statuses:
+        return "open"
+    return "unknown" if Status.UNKNOWN in statuses else "closed" if statuses else ""
+
+
+def only_observed(channel: ChannelSummary | None) -> bool:
+    """Whether the host only observes on this channel: it feeds the guest nothing."""
+    return channel is not None and set(channel.kinds) == {Kind.OBSERVATION.value}
 
 
 def heaviest(rows: Iterable[Row]) -> list[Driver]:

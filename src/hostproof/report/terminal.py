@@ -17,11 +17,10 @@ from rich.console import Console
 from hostproof.knowledge.terms import Presence, Status
 from hostproof.ledger.model import Ledger, Row
 from hostproof.report import summary
-from hostproof.report.explain import explain_row, explain_text
 from hostproof.report.page import STYLES, Page, capture, finished
 from hostproof.report.words import count, missing, place, size
 
-__all__ = ["explain_row", "explain_text", "render", "to_text"]
+__all__ = ["render", "to_text"]
 
 _HEAVIEST = 4
 _NAMES = 3
