@@ -33,7 +33,7 @@ def test_json_is_the_ledger_itself() -> None:
 def test_naming_the_formats_loads_no_renderer() -> None:
     code = (
         "import sys, hostproof.report; "
-        "print([name for name in ('rich', 'jinja2', 'xml.etree.ElementTree') if name in sys.modules])"
+        "print([name for name in ('rich', 'jinja2', 'msgspec', 'xml.etree.ElementTree') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

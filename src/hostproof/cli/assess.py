@@ -7,13 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from hostproof.errors import UsageError
+from hostproof.report import FORMATS
 
 if TYPE_CHECKING:
     from hostproof.ledger.model import Ledger
 
 __all__ = ["add", "run"]
 
-FORMATS = ("terminal", "json", "html", "sarif", "junit", "rst", "mermaid")
 GATES = ("any", "configured", "none")
 
 EPILOG = """\
@@ -69,7 +69,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--strict", action="store_true", help="exit status 4 where the ledger differs from the baseline"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--format", choices=FORMATS, default="terminal")
+    output.add_argument("--format", choices=tuple(FORMATS), default="terminal")
     output.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
     output.add_argument("--page", metavar="FILE", help="write the self-contained HTML page as well")
     output.add_argument("-v", "--verbose", action="store_true", help="every row on the terminal")
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the ledger; the exit status says whether rows above the gate are open."""
     from hostproof.cli import files, progress, show, subject
     from hostproof.knowledge.load import catalogue
+    from hostproof.ledger import diff
     from hostproof.ledger.assess import assess
     from hostproof.managers.verdicts import CatalogueVerdicts
 
@@ -89,11 +90,11 @@ def run(args: argparse.Namespace) -> int:
     with progress.shown() as report:
         ledger = assess(catalogue(), subject.from_arguments(args, report), CatalogueVerdicts())
     if args.page:
-        files.write_output(show.rendered(ledger, "html"), args.page)
+        files.write_output(FORMATS["html"](ledger), args.page)
     show.ledger(ledger, args.format, args.output, verbose=args.verbose, baseline=baseline)
     if args.page:
         print(f"page: {args.page}", file=sys.stderr)
-    if baseline is not None and args.strict and show.differs(baseline, ledger):
+    if baseline is not None and args.strict and diff.differs(baseline, ledger):
         return 4
     return 1 if above_gate(ledger, args.gate) else 0
 

@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
         stated=stated.facts_stated(known, args.fact),
     )
     if args.format == "json":
-        text = msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n"
-        files.write_output(text.decode(), args.output)
+        files.write_output(msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n", args.output)
     else:
         files.write_output(compare_terminal.to_text(comparison, width=show.width(), verbose=args.verbose), args.output)
     return 0

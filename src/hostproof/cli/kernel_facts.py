@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
         value = read.read_kernel(Path(args.kernel[0]), config=config, modules=modules, progress=report)
         for name in args.kernel[1:]:
             value = read.merge(value, read.read_kernel(Path(name), progress=report))
-    files.write_output(facts.encode(value).decode(), args.output)
+    files.write_output(facts.encode(value), args.output)
     return 0

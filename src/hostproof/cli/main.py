@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hostproof import __version__
 from hostproof.cli import assess, compare, diff, explain, kernel_facts
 from hostproof.errors import HostproofError
+from hostproof.report.words import visible
 
 __all__ = ["build_parser", "main", "script"]
 
@@ -76,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters shown as escapes: inputs may not write to the terminal through an error."""
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    """`text` with the lines that it has and nothing else that a terminal obeys: an error quotes its input."""
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def script() -> None:

@@ -7,22 +7,16 @@ import shutil
 import sys
 
 from hostproof.cli import files
-from hostproof.ledger import codec
-from hostproof.ledger import diff as comparison
+from hostproof.ledger import codec, diff
 from hostproof.ledger.model import Ledger
 from hostproof.report import FORMATS
 
-__all__ = ["colour", "differs", "ledger", "read_ledger", "rendered", "width"]
+__all__ = ["colour", "ledger", "read_ledger", "width"]
 
 
 def read_ledger(name: str) -> Ledger:
     """The ledger in the file `name`. Raises InputError where it is none."""
     return codec.decode(files.read_bytes(name, "the ledger"), name)
-
-
-def rendered(value: Ledger, form: str) -> str | bytes:
-    """The ledger in one of the formats of `assess --format`."""
-    return FORMATS[form](value)
 
 
 def ledger(value: Ledger, form: str, output: str | None, *, verbose: bool, baseline: Ledger | None) -> None:
@@ -34,20 +28,15 @@ def ledger(value: Ledger, form: str, output: str | None, *, verbose: bool, basel
         if baseline is not None:
             from hostproof.report import diff_terminal
 
-            change = comparison.diff(baseline, value)
+            change = diff.diff(baseline, value)
             text = diff_terminal.to_text(change, width=width(), color=output is None and colour()) + "\n" + text
         files.write_output(text, output)
     elif form == "sarif" and baseline is not None:
         from hostproof.report import sarif
 
-        files.write_output(sarif.render(value, comparison.diff(baseline, value)), output)
+        files.write_output(sarif.render(value, diff.diff(baseline, value)), output)
     else:
-        files.write_output(rendered(value, form), output)
-
-
-def differs(baseline: Ledger, value: Ledger) -> bool:
-    """Whether the ledger differs from its baseline."""
-    return comparison.differs(baseline, value)
+        files.write_output(FORMATS[form](value), output)
 
 
 def width() -> int:

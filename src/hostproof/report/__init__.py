@@ -1,14 +1,16 @@
 """Ledgers made readable: terminal, JSON, HTML, SARIF, JUnit, reStructuredText, Mermaid.
 
 Every renderer is a function of a ledger alone: the same ledger gives the same text. They are imported when they are
-called, so that naming the formats costs nothing.
+called, so that the command line names the formats at no cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from hostproof.ledger.model import Ledger
+if TYPE_CHECKING:
+    from hostproof.ledger.model import Ledger
 
 __all__ = ["FORMATS"]
 

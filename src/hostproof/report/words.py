@@ -9,9 +9,12 @@ special to itself.
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 
-from hostproof.ledger.model import DriverCount, MissingFact, PlaceSeen
 from hostproof.place import Place
+
+if TYPE_CHECKING:
+    from hostproof.ledger.model import DriverCount, MissingFact, PlaceSeen
 
 __all__ = ["count", "drivers", "missing", "place", "shorten", "size", "visible"]
 
