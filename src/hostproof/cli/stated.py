@@ -10,7 +10,6 @@ from hostproof.errors import UsageError
 from hostproof.knowledge.load import Catalogue, use_from_toml
 from hostproof.knowledge.predicate import Value
 from hostproof.knowledge.records import Technology, Use
-from hostproof.place import Place
 
 __all__ = ["facts_stated", "options_chosen", "read_use", "technologies", "technology_named"]
 
@@ -31,13 +30,14 @@ def technologies(known: Catalogue, names: list[str]) -> list[Technology]:
     return [technology_named(known, name) for name in dict.fromkeys(names)]
 
 
-def read_use(known: Catalogue, name: str) -> tuple[Use, Place | None]:
-    """The use of this id, or the one that the TOML file `name` describes."""
+def read_use(known: Catalogue, name: str) -> tuple[Use, bytes | None]:
+    """The use of this id, or the one that the TOML file `name` describes, then with the bytes of the file."""
     if name in known.uses:
         return known.uses[name], None
     if not name.endswith(".toml") and not Path(name).exists():
         raise UsageError(f"no use {name!r}", hint="one of " + ", ".join(known.uses) + ", or a TOML file")
-    return use_from_toml(files.read_bytes(name, "the use"), name), Place(name)
+    data = files.read_bytes(name, "the use")
+    return use_from_toml(data, name), data
 
 
 def facts_stated(known: Catalogue, words: list[str]) -> dict[str, Value]:

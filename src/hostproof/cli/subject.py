@@ -32,10 +32,13 @@ class _Inputs:
     def __init__(self) -> None:
         self.seen: list[InputFile] = []
 
-    def read(self, role: str, name: str, kind: str = "") -> bytes:
+    def read(self, role: str, name: str) -> bytes:
         data = files.read_bytes(name, f"the {role}")
-        self.seen.append(InputFile(role, name, kind, files.sha256(data)))
+        self.add(role, name, data)
         return data
+
+    def add(self, role: str, name: str, data: bytes, kind: str = "") -> None:
+        self.seen.append(InputFile(role, name, kind, files.sha256(data)))
 
 
 def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
@@ -69,11 +72,12 @@ def _machine(args: argparse.Namespace, inputs: _Inputs) -> Machine | None:
         if args.technology is None:
             raise UsageError("nothing to assess", hint="name a VM definition, or a technology with --technology")
         return None
-    data = inputs.read("definition", args.vm)
-    companions = {name: inputs.read("companion", name) for name in args.companion}
-    machines = machine_reader.read(data, args.vm, companions=companions)
-    machine = _choose(machines, args.technology, args.vm)
-    inputs.seen[0] = InputFile("definition", args.vm, machine.format, files.sha256(data))
+    data = files.read_bytes(args.vm, "the definition")
+    companions = {name: files.read_bytes(name, "the companion") for name in args.companion}
+    machine = _choose(machine_reader.read(data, args.vm, companions=companions), args.technology, args.vm)
+    inputs.add("definition", args.vm, data, machine.format)
+    for name, companion in companions.items():
+        inputs.add("companion", name, companion)
     return machine
 
 
@@ -92,13 +96,15 @@ def _choose(machines: tuple[Machine, ...], technology: str | None, name: str) ->
 
 
 def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) -> KernelFacts | None:
+    names = args.kernel
     config = Path(args.config) if args.config else None
     modules = Path(args.modules) if args.modules else None
-    if not args.kernel and (config or modules):
-        args.kernel = [args.config or args.modules]
-        config = None if args.config else config
+    if not names and config:
+        names, config = [args.config], None
+    elif not names and modules:
+        names, modules = [args.modules], None
     facts: KernelFacts | None = None
-    for name in args.kernel:
+    for name in names:
         more = kernel_reader.read_kernel(Path(name), config=config, modules=modules, progress=report)
         facts = more if facts is None else kernel_reader.merge(facts, more)
         inputs.seen.append(InputFile("kernel", name, more.package or more.release, more.image_sha256))
@@ -143,10 +149,11 @@ def _use(
     known: Catalogue, name: str | None, machine: Machine | None, technology: Technology, inputs: _Inputs
 ) -> tuple[Use, Place | None, tuple[str, ...]]:
     if name is not None:
-        use, place = read_use(known, name)
-        if place is not None:
-            inputs.read("use", name)
-        return use, place, ()
+        use, data = read_use(known, name)
+        if data is None:
+            return use, None, ()
+        inputs.add("use", name, data)
+        return use, Place(name), ()
     assumed, why = _assumed_use(machine, technology)
     note = f"no --use was given: assumed {assumed}, because {why}"
     return known.uses[assumed], None, (note,)
