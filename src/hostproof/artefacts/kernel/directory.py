@@ -15,7 +15,7 @@ from hostproof.artefacts.kernel.tree import Tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["open_regular", "printable", "read_directory", "read_file"]
+__all__ = ["encodable", "open_regular", "read_directory", "read_file"]
 
 Progress = Callable[[str, int, int], None]
 MAX_DEPTH = 24
@@ -25,7 +25,7 @@ ROOTS = ("boot", "lib/modules", "usr/lib/modules")
 def read_directory(path: Path, tree: Tree, progress: Progress | None) -> None:
     """Offers the kernel files below `path` to `tree`. Raises InputError."""
     if (path / "modules.builtin").is_file() or (path / "modules.order").is_file() or (path / "kernel").is_dir():
-        release = printable(path.resolve().name)
+        release = encodable(path.resolve().name)
         starts = [(path, f"lib/modules/{release}")]
         tree.directory(f"lib/modules/{release}")
     else:
@@ -45,12 +45,12 @@ def read_file(path: Path, limit: int) -> bytes:
             if size > limit:
                 raise InputError(
                     f"a file of {size} bytes",
-                    place=Place(printable(str(path))),
+                    place=Place(encodable(str(path))),
                     expected=f"at most {limit >> 20} MiB",
                 )
             return file.read(limit + 1)
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", place=Place(printable(str(path)))) from None
+        raise InputError(f"cannot be read: {error.strerror}", place=Place(encodable(str(path)))) from None
 
 
 def open_regular(path: Path, *, follow: bool) -> BinaryIO:
@@ -61,14 +61,14 @@ def open_regular(path: Path, *, follow: bool) -> BinaryIO:
         file.close()
         raise InputError(
             "not a regular file",
-            place=Place(printable(str(path))),
+            place=Place(encodable(str(path))),
             expected="a file or directory",
             hint="save it to a file",
         )
     return file
 
 
-def printable(path: str) -> str:
+def encodable(path: str) -> str:
     """A file name as text that can be encoded: bytes that are no UTF-8 are written as escapes."""
     return path.encode("utf-8", "backslashreplace").decode()
 
@@ -93,12 +93,12 @@ def _walk(start: Path, name: str, tree: Tree) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", place=Place(str(directory))) from None
         for entry in entries:
-            path = f"{prefix}/{printable(entry.name)}"
+            path = f"{prefix}/{encodable(entry.name)}"
             tree.members += 1
             if tree.members > tree.limits.members * 10:
                 raise InputError("too many files", place=Place(str(start)), expected="a kernel's directory")
             if entry.is_symlink():
-                tree.link(path, printable(str(Path(entry.path).readlink())), hard=False)
+                tree.link(path, encodable(str(Path(entry.path).readlink())), hard=False)
             elif entry.is_dir(follow_symlinks=False):
                 tree.directory(path)
                 if depth < MAX_DEPTH and not (prefix == "boot" or path.endswith(("/build", "/source"))):

@@ -20,7 +20,7 @@ from hostproof.artefacts.kernel import facts as facts_file
 from hostproof.artefacts.kernel import package
 from hostproof.artefacts.kernel.assemble import from_config, from_image, from_tree, merge
 from hostproof.artefacts.kernel.config import looks_like_config, read_config
-from hostproof.artefacts.kernel.directory import open_regular, printable, read_directory
+from hostproof.artefacts.kernel.directory import encodable, open_regular, read_directory
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.image import looks_like_image
 from hostproof.artefacts.kernel.tree import open_tree
@@ -58,7 +58,7 @@ def read_kernel(
         if other.modules is None:
             raise InputError(
                 "no modules here",
-                place=Place(printable(str(modules))),
+                place=Place(encodable(str(modules))),
                 expected="lib/modules/RELEASE, or a package that holds it",
             )
         facts = merge(replace(facts, modules=None, builtin=None, builtin_aliases={}), other)
@@ -66,7 +66,7 @@ def read_kernel(
 
 
 def _read(path: Path, progress: Progress | None, limits: Limits) -> KernelFacts:
-    name = printable(str(path))
+    name = encodable(str(path))
     try:
         if path.is_dir():
             with open_tree(name, limits) as tree:
@@ -125,7 +125,7 @@ def _all(file: Region, limit: int) -> bytes:
 
 
 def _with_config(facts: KernelFacts, path: Path, limits: Limits) -> KernelFacts:
-    name = printable(str(path))
+    name = encodable(str(path))
     try:
         with open_regular(path, follow=True) as file:
             data = _all(Region.of_descriptor(file.fileno(), name), 16 * MIB)
