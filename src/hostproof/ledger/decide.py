@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hostproof.knowledge.predicate import Fact
 from hostproof.knowledge.terms import Checked, Presence, Status, Threat
 from hostproof.knowledge.threat_model import Judgement, ThreatModel, first_rule
-from hostproof.ledger.evidence import NOT_MEASURED, Finding, Rooms, facts_seen, place_seen
+from hostproof.ledger.evidence import NEVER, NOT_MEASURED, Finding, Rooms, facts_seen, place_seen
 from hostproof.ledger.instances import Occurrence
 from hostproof.ledger.model import Evidence, MissingFact, Row
 
@@ -117,8 +117,13 @@ def _why_open(occurrence: Occurrence, evidence: Iterable[Evidence]) -> str:
         text = "the definition does not present it, but the host may: this guest has code that consumes it"
     else:
         text = "the host can feed it, and nothing found stops it"
-    almost = next((item for item in evidence if not item.decides and item.why_not != NOT_MEASURED), None)
+    almost = next((item for item in evidence if not item.decides and _almost(item)), None)
     return f"{text} ({almost.mechanism}: {almost.why_not})" if almost is not None else text
+
+
+def _almost(evidence: Evidence) -> bool:
+    """Whether evidence that does not decide is worth a word in the reason: not what nobody could have here."""
+    return evidence.why_not != NOT_MEASURED and not evidence.why_not.startswith(NEVER)
 
 
 def _advice(findings: Iterable[Finding]) -> str:

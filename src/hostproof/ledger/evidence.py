@@ -26,6 +26,7 @@ from hostproof.place import Place
 __all__ = [
     "COMMAND_LINE_ROW",
     "KERNEL_ROW",
+    "NEVER",
     "NOT_MEASURED",
     "PINNED_FIRST",
     "POLICY_ROW",
@@ -44,6 +45,7 @@ PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
 
 DEFINITION = "definition"
 NOT_MEASURED = "no measurement covers it"
+NEVER = "it cannot be enabled"
 
 _ROOM_OF_STATUS = {Status.SEALED: "end-to-end", Status.HARDENED: "hardening", Status.PREVENTED: "security-manager"}
 
@@ -287,7 +289,7 @@ def _never(mitigation: Mitigation) -> Evidence:
         rule=f"mitigation:{mitigation.id}",
         mechanism=f"{mitigation.name}: {mitigation.stops}",
         decides=False,
-        why_not=f"it cannot be enabled: {mitigation.impossible}",
+        why_not=f"{NEVER}: {mitigation.impossible}",
         sources=list(mitigation.sources),
         checked=mitigation.checked,
     )
