@@ -16,14 +16,13 @@ from hostproof.artefacts.machine.device_models import device
 from hostproof.artefacts.machine.located import toml_places
 from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
+from hostproof.artefacts.policy.bits import QEMU_TDX_ATTRIBUTES, SNP_MANDATORY, SNP_SMT
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["read"]
 
-SNP_POLICY = 0x30000
-TDX_DEFAULT_ATTRIBUTES = 0x10000000
-"""SEPT_VE_DISABLE. SOURCE: QEMU `target/i386/kvm/tdx.c`, `tdx_guest_init`."""
+SNP_POLICY = SNP_MANDATORY | SNP_SMT
 
 CVM = frozenset(
     [
@@ -122,7 +121,7 @@ def _confidential(cvm: Node, notes: list[str]) -> tuple[Confidential | None, tup
         if port is not None:
             fields.append(("quote-generation-service-port", port.text()))
         origin = "the default of QEMU's tdx-guest object; dstack sets no attributes"
-        return Confidential("tdx", place, TDX_DEFAULT_ATTRIBUTES, None, origin, tuple(fields)), ()
+        return Confidential("tdx", place, QEMU_TDX_ATTRIBUTES, None, origin, tuple(fields)), ()
     if word == "amd-sev-snp":
         origin = "dstack always writes this policy"
         snp = (("kernel-hashes", "on"), ("host-data", "the digest of the compose file"))

@@ -19,13 +19,12 @@ NODBG is a prohibition: a policy of 0 allows the host to decrypt guest memory wi
 
 from __future__ import annotations
 
+from hostproof.artefacts.policy.bits import SEV_ES, SEV_NODBG
 from hostproof.artefacts.policy.model import BitDefinition, Policy, read_bits
 
 __all__ = ["DEFINITIONS", "decode_sev"]
 
 SOURCE = "AMD 55766, Guest Policy; Linux include/linux/psp-sev.h SEV_POLICY_MASK_{}"
-NODBG = 1 << 0
-ES = 1 << 2
 
 
 def _bit(
@@ -114,8 +113,8 @@ DEFINITIONS = (
 def decode_sev(policy: int, technology: str = "sev") -> Policy:
     """The SEV policy word. Under technology `sev-es` a clear ES bit is a problem: nothing then demands SEV-ES."""
     problems = []
-    if technology == "sev-es" and not policy & ES:
+    if technology == "sev-es" and not policy & SEV_ES:
         problems.append("bit 2 (ES) is clear, so the host may start this guest as plain SEV, with readable registers")
     return read_bits(
-        technology, "SEV policy", policy, DEFINITIONS, word=32, debug=not policy & NODBG, problems=problems
+        technology, "SEV policy", policy, DEFINITIONS, word=32, debug=not policy & SEV_NODBG, problems=problems
     )

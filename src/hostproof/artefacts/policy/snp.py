@@ -28,13 +28,12 @@ Secure AVIC 18, IBPB on entry 23), and KVM as `SVM_SEV_FEAT_*` in `arch/x86/incl
 
 from __future__ import annotations
 
+from hostproof.artefacts.policy.bits import SNP_DEBUG, SNP_MANDATORY
 from hostproof.artefacts.policy.model import BitDefinition, Policy, read_bits
 
 __all__ = ["POLICY", "SEV_FEATURES", "decode_sev_features", "decode_snp"]
 
 SOURCE = "AMD 56860, Guest Policy; Linux include/linux/psp-sev.h SNP_POLICY_MASK_{}"
-MANDATORY = 1 << 17
-DEBUG = 1 << 19
 
 
 def _bit(
@@ -147,9 +146,11 @@ POLICY = (
 def decode_snp(policy: int) -> Policy:
     """The SNP guest policy. A clear bit 17 is a problem: the firmware refuses such a launch."""
     problems = []
-    if not policy & MANDATORY:
+    if not policy & SNP_MANDATORY:
         problems.append("bit 17 must be one and is zero: the firmware refuses this policy")
-    return read_bits("sev-snp", "SNP policy", policy, POLICY, word=64, debug=bool(policy & DEBUG), problems=problems)
+    return read_bits(
+        "sev-snp", "SNP policy", policy, POLICY, word=64, debug=bool(policy & SNP_DEBUG), problems=problems
+    )
 
 
 FEATURES_SOURCE = "AMD 24593, appendix B, VMSA offset 0x3B0; Linux arch/x86/include/asm/{}"

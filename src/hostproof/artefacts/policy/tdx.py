@@ -24,13 +24,13 @@ chapter 13; Linux `arch/x86/include/asm/fpu/types.h` `enum xfeature`); x87 and S
 
 from __future__ import annotations
 
+from hostproof.artefacts.policy.bits import TDX_DEBUG
 from hostproof.artefacts.policy.model import BitDefinition, Policy, read_bits
 
 __all__ = ["ATTRIBUTES", "XFAM", "decode_tdx", "decode_xfam"]
 
 SOURCE = "Intel 348551, ATTRIBUTES; Linux arch/x86/include/asm/shared/tdx.h TDX_ATTR_{}_BIT"
 XFAM_SOURCE = "Intel SDM volume 1, 13.1; Linux arch/x86/include/asm/fpu/types.h XFEATURE_{}"
-DEBUG = 1 << 0
 PROFILING = 0b111 << 4
 X87_AND_SSE = 0b11
 
@@ -139,7 +139,7 @@ def decode_tdx(attributes: int) -> Policy:
     if attributes & PROFILING:
         problems.append("a profiling bit (4 to 6) is set: the TD is not meant for production")
     return read_bits(
-        "tdx", "TD attributes", attributes, ATTRIBUTES, word=64, debug=bool(attributes & DEBUG), problems=problems
+        "tdx", "TD attributes", attributes, ATTRIBUTES, word=64, debug=bool(attributes & TDX_DEBUG), problems=problems
     )
 
 

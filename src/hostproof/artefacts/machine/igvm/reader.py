@@ -16,15 +16,12 @@ from hostproof.artefacts.machine.igvm import binary
 from hostproof.artefacts.machine.located import json_places
 from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Confidential, HostInput, Machine, Unread
+from hostproof.artefacts.policy.bits import SNP_DEBUG, TDX_DEBUG, TDX_MIGRATABLE, TDX_SEPT_VE_DISABLE
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["SNP_DEBUG", "TDX_DEBUG", "TDX_MIGRATABLE", "TDX_SEPT_VE_DISABLE", "read"]
+__all__ = ["read"]
 
-SNP_DEBUG = 1 << 19
-TDX_DEBUG = 1 << 0
-TDX_SEPT_VE_DISABLE = 1 << 28
-TDX_MIGRATABLE = 1 << 29
 MAX_GUESTS = 64
 ARCHITECTURES = {"x64": "x86_64", "aarch64": "aarch64"}
 
@@ -185,7 +182,7 @@ def _target(root: Node, vmm: str, target: Node, word: Node) -> Machine:
     features = root.get("kernel", "svsm", "features")
     return Machine(
         format="igvm-build",
-        vmm={"qemu": "qemu", "hyper-v": "hyper-v", "vanadium": "vanadium"}.get(vmm, vmm),
+        vmm=vmm,
         place=target.place,
         name=f"svsm {word.text()}",
         architecture="x86_64",

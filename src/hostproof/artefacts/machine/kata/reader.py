@@ -1,8 +1,8 @@
 """Kata Containers: `configuration*.toml`, also as the template (`.toml.in`) that the project ships.
 
 Such a file is not the definition of one VM: it is what the runtime makes every pod's VM of. The section
-`[hypervisor.NAME]` says which VMM; the runtime adds devices and kernel parameters of its own (`kata_devices`), and
-`enable_annotations` says what a pod may change (`kata_annotations`).
+`[hypervisor.NAME]` says which VMM; the runtime adds devices and kernel parameters of its own (`devices`, `command_line`), and
+`enable_annotations` says what a pod may change (`annotations`).
 
 `confidential_guest` names no technology: on x86-64 the runtime asks the *host* which one it has. The technology is
 told here by what only one of them takes (`sev_snp_guest`, the quote service's port of TDX, the s390 board without a
@@ -25,6 +25,7 @@ from hostproof.artefacts.machine.kata.fields import AGENT, FACTORY, FILLED, HYPE
 from hostproof.artefacts.machine.located import placeholders, toml_places
 from hostproof.artefacts.machine.located.node import Node, decode_text
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Unread
+from hostproof.artefacts.policy.bits import QEMU_SNP_POLICY, QEMU_TDX_ATTRIBUTES
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -39,10 +40,6 @@ VMMS = {
     "stratovirt": "stratovirt",
     "dragonball": "dragonball",
 }
-SNP_DEFAULT_POLICY = 0x30000
-"""SOURCE: QEMU `target/i386/sev.c`, `DEFAULT_SEV_SNP_POLICY`."""
-TDX_DEFAULT_ATTRIBUTES = 0x10000000
-"""SEPT_VE_DISABLE. SOURCE: QEMU `target/i386/kvm/tdx.c`, `tdx_guest_init`; the runtime sets no attributes."""
 
 
 def read(data: bytes, name: str) -> tuple[Machine, ...]:
@@ -152,7 +149,7 @@ class _Kata:
         fields: list[tuple[str, str]] = []
         policy, origin = None, ""
         if self.technology == "tdx":
-            policy, origin = TDX_DEFAULT_ATTRIBUTES, "the default of QEMU's tdx-guest object; Kata sets no attributes"
+            policy, origin = QEMU_TDX_ATTRIBUTES, "the default of QEMU's tdx-guest object; Kata sets no attributes"
             port = self.hypervisor.get("tdx_quote_generation_service_socket_port")
             if port is not None:
                 fields.append(("quote-generation-service-port", port.text()))
@@ -179,7 +176,7 @@ class _Kata:
                 "sev-snp", self._place("sev_snp_guest"), policy.number(), policy.place, "definition", tuple(fields)
             )
         origin = "the default of QEMU's sev-snp-guest object"
-        return Confidential("sev-snp", self._place("sev_snp_guest"), SNP_DEFAULT_POLICY, None, origin, tuple(fields))
+        return Confidential("sev-snp", self._place("sev_snp_guest"), QEMU_SNP_POLICY, None, origin, tuple(fields))
 
     def _cpu_model(self) -> str | None:
         if self.vmm != "qemu":

@@ -19,17 +19,14 @@ import re
 from hostproof.artefacts.machine.libvirt.xml import Element
 from hostproof.artefacts.machine.located import placeholders
 from hostproof.artefacts.machine.model import Confidential, HostInput, Unread
+from hostproof.artefacts.policy.bits import QEMU_TDX_ATTRIBUTES, SEV_ES
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["SEV_POLICY_ES", "TDX_ATTRIBUTES_DEFAULT", "LaunchSecurity", "launch_security"]
+__all__ = ["LaunchSecurity", "launch_security"]
 
-SEV_POLICY_ES = 1 << 2
-"""Bit 2 of the SEV guest policy asks for SEV-ES. SOURCE: AMD publication 55766, SEV API, section 2.2."""
-TDX_ATTRIBUTES_DEFAULT = 1 << 28
-"""SEPT_VE_DISABLE, what QEMU's `tdx-guest` starts with."""
-
-_TECHNOLOGIES = {"sev": "sev", "sev-snp": "sev-snp", "tdx": "tdx", "s390-pv": "s390-pv"}
+_TECHNOLOGIES = ("sev", "sev-snp", "tdx", "s390-pv")
+"""Types that libvirt knows, each named as its technology."""
 _HEXADECIMAL = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
 _DECIMAL = re.compile(r"(?:0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})")
 
@@ -102,8 +99,8 @@ def launch_security(domain: Element) -> LaunchSecurity:
         return found
     fields = _fields(element, kind, found)
     policy, place, origin = _policy(element, kind, found)
-    technology = _TECHNOLOGIES[kind]
-    if kind == "sev" and policy is not None and policy & SEV_POLICY_ES:
+    technology = kind
+    if kind == "sev" and policy is not None and policy & SEV_ES:
         technology = "sev-es"
         found.notes.append("launchSecurity is of type sev, and bit 2 of its policy asks for SEV-ES")
     if kind in ("sev", "sev-snp"):
@@ -187,6 +184,6 @@ def _policy(element: Element, kind: str, found: LaunchSecurity) -> tuple[int | N
             hint="libvirt reads the policy as hexadecimal, with or without 0x",
         )
     if kind == "tdx":
-        return TDX_ATTRIBUTES_DEFAULT, None, "QEMU's default where libvirt gives no attributes: SEPT_VE_DISABLE"
+        return QEMU_TDX_ATTRIBUTES, None, "QEMU's default where libvirt gives no attributes: SEPT_VE_DISABLE"
     found.notes.append(f"launchSecurity of type {kind} without a policy: libvirt refuses to define this domain")
     return None, None, ""

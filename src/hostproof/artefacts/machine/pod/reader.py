@@ -1,7 +1,7 @@
 """Pods of Kubernetes that run in a VM (Kata, Confidential Containers).
 
 A pod says little about its VM: the runtime class names the configuration by which the runtime makes it, annotations
-change that (`kata_annotations`), and resources may ask for devices of the host. With the runtime's configuration given
+change that (`kata.annotations`), and resources may ask for devices of the host. With the runtime's configuration given
 beside the pod, the VM is that of the configuration, with the pod's own inputs added; without it, VMM and devices stay
 unseen.
 

@@ -23,15 +23,22 @@ from hostproof.artefacts.machine.model import Boot, Confidential, HostInput, Mac
 from hostproof.artefacts.machine.proxmox.conf import Configuration, Setting, parse, properties
 from hostproof.artefacts.machine.proxmox.devices import Hardware, add_devices
 from hostproof.artefacts.machine.qemu.appended import with_arguments
+from hostproof.artefacts.policy.bits import (
+    QEMU_TDX_ATTRIBUTES,
+    SEV_ES,
+    SEV_NODBG,
+    SEV_NOKS,
+    SEV_NOSEND,
+    SNP_DEBUG,
+    SNP_MANDATORY,
+    SNP_SMT,
+)
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["HOST_KEYS", "READ_KEYS", "is_proxmox", "read"]
 
 _FIRMWARE = "/usr/share/pve-edk2-firmware//"
-_SEV_NO_SEND = 1 << 3
-_SNP_RESERVED_ONE = 1 << 17
-_TDX_SEPT_VE_DISABLE = 1 << 28
 _DEFAULT_MEMORY_MIB = 512
 
 READ_KEYS = frozenset(
@@ -239,11 +246,12 @@ def _sev(setting: Setting) -> Confidential:
         raise InputError(f"amd-sev type {kind!r}", place=setting.place, expected="std, es or snp")
     if kind == "snp":
         smt, debug = _flag(given, "allow-smt", True), not _flag(given, "no-debug", False)
-        policy = _SNP_RESERVED_ONE | smt << 16 | debug << 19
+        policy = SNP_MANDATORY | SNP_SMT * smt | SNP_DEBUG * debug
         said = f"SMT {'allowed' if smt else 'not allowed'}, debugging {'allowed' if debug else 'not allowed'}"
     else:
         locked = _flag(given, "no-debug", False)
-        policy = _SEV_NO_SEND | locked | _flag(given, "no-key-sharing", False) << 1 | (kind == "es") << 2
+        alone = _flag(given, "no-key-sharing", False)
+        policy = SEV_NOSEND | SEV_NODBG * locked | SEV_NOKS * alone | SEV_ES * (kind == "es")
         said = f"debugging {'not allowed' if locked else 'allowed'}, sending not allowed"
     fields = (("kernel-hashes", "on"),) if _flag(given, "kernel-hashes", False) else ()
     technology = {"std": "sev", "es": "sev-es", "snp": "sev-snp"}[kind]
@@ -260,7 +268,7 @@ def _tdx(setting: Setting) -> Confidential:
         where = f"vsock:{given.get('vsock-cid', '2')}:{given.get('vsock-port', '4050')}"
         fields = (("quote-generation-socket", where),)
     origin = "QEMU's default, since Proxmox gives no attributes: SEPT_VE_DISABLE"
-    return Confidential("tdx", setting.place, _TDX_SEPT_VE_DISABLE, None, origin, fields)
+    return Confidential("tdx", setting.place, QEMU_TDX_ATTRIBUTES, None, origin, fields)
 
 
 def _boot(conf: Configuration, confidential: Confidential | None, architecture: str) -> Boot:

@@ -26,12 +26,16 @@ from dataclasses import dataclass
 from hostproof.artefacts.machine.model import Confidential
 from hostproof.artefacts.machine.qemu.draft import Draft, Entry
 from hostproof.artefacts.machine.qemu.values import boolean, integer
+from hostproof.artefacts.policy.bits import (
+    QEMU_SEV_POLICY,
+    QEMU_SNP_POLICY,
+    QEMU_TDX_ATTRIBUTES,
+    SEV_ES,
+    TDX_DEBUG,
+    TDX_SEPT_VE_DISABLE,
+)
 
 __all__ = ["GUESTS", "confidential"]
-
-_SEV_ES = 1 << 2
-_TDX_DEBUG = 1 << 0
-_TDX_SEPT_VE_DISABLE = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +57,19 @@ _TDX_LAUNCH = frozenset({"mrconfigid", "mrowner", "mrownerconfig"})
 GUESTS = {
     "sev-guest": _Guest(
         "sev",
-        0x1,
+        QEMU_SEV_POLICY,
         _SEV | {"dh-cert-file", "session-file", "handle", "legacy-vm-type"},
         frozenset({"dh-cert-file", "session-file"}),
     ),
     "sev-snp-guest": _Guest(
         "sev-snp",
-        0x30000,
+        QEMU_SNP_POLICY,
         _SEV | _SNP_LAUNCH | {"vcek-disabled", "certs-filename", "certs-timeout", "secure-tsc", "tsc-frequency"},
         _SNP_LAUNCH,
     ),
     "tdx-guest": _Guest(
         "tdx",
-        _TDX_SEPT_VE_DISABLE,
+        QEMU_TDX_ATTRIBUTES,
         _TDX_LAUNCH | {"attributes", "sept-ve-disable", "debug", "quote-generation-socket", "quote-generation-service"},
         _TDX_LAUNCH,
     ),
@@ -120,7 +124,7 @@ def _read(draft: Draft, entry: Entry, kind: str) -> Confidential:
             draft.add_input(key, f"launch field of the {kind} object", "C10", entry.place, value)
     policy, origin = _policy(draft, entry, kind)
     technology = guest.technology
-    if technology == "sev" and policy is not None and policy & _SEV_ES:
+    if technology == "sev" and policy is not None and policy & SEV_ES:
         technology = "sev-es"
     if kind in ("sev-guest", "sev-snp-guest"):
         draft.boots(kernel_hashes=_kernel_hashes(draft, entry, kind))
@@ -154,7 +158,7 @@ def _policy(draft: Draft, entry: Entry, kind: str) -> tuple[int | None, str]:
             return None, ""
         policy, origin = number, "definition"
     if kind == "tdx-guest":
-        for switch, bit in (("sept-ve-disable", _TDX_SEPT_VE_DISABLE), ("debug", _TDX_DEBUG)):
+        for switch, bit in (("sept-ve-disable", TDX_SEPT_VE_DISABLE), ("debug", TDX_DEBUG)):
             if (text := entry.options.get(switch)) is None:
                 continue
             value = boolean(text)
