@@ -6,6 +6,8 @@ believed in its other lines. Each test says which rule of the manager, the kerne
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from hostproof.knowledge.terms import Presence, Status, Threat
@@ -111,11 +113,20 @@ def test_pvmfw_starts_a_guest_without_acpi_and_efi() -> None:
     assert Status.ABSENT not in acpi_and_efi(given=False)
 
 
-def test_what_the_host_types_is_well_formed_and_what_the_guest_prints_is_data() -> None:
-    """A magic SysRq stands under T4, the kernel log under T2; neither is malformed input."""
-    threats = {(item.instance, str(item.threat)) for item in ledger("sev-snp").rows if item.channel == "C40"}
+@pytest.mark.parametrize("use", ["third-party-server", "client-no-network"])
+def test_what_the_host_types_and_what_the_guest_prints_stand_under_t4_in_every_use(use: str) -> None:
+    """A magic SysRq is well formed. A log that the host reads is observed, and leaks also to a peer, so it is not T2."""
+    rows = [item for item in ledger("sev-snp", use).rows if item.channel == "C40"]
 
-    assert {("sysrq", "T4"), ("kernel-log", "T2")} == {pair for pair in threats if pair[0] in ("sysrq", "kernel-log")}
+    assert {item.threat for item in rows if item.instance in ("sysrq", "kernel-log")} == {Threat.T4}
+    assert Status.ABSENT not in {item.status for item in rows}
+
+
+def test_arm64_has_no_model_specific_registers_even_without_a_security_manager() -> None:
+    """RDMSR is an instruction of x86: the baseline `kvm` answers registers, but not on arm64."""
+    value = ledger("kvm", kernel=dataclasses.replace(kernel(), architecture="aarch64"))
+
+    assert {item.status for item in value.rows if item.channel == "C14"} == {Status.ABSENT}
 
 
 @pytest.mark.parametrize("instance", ["C37/hyperv/T3", "C35/synic-pages/T3", "C37/xen/T3", "C04/einj/T1"])
