@@ -50,7 +50,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     inputs.add_argument("--modules", metavar="DIR", help="the kernel's modules directory, where it stands elsewhere")
     inputs.add_argument("--cmdline", metavar="C", help="the kernel command line, as text or @FILE")
     inputs.add_argument("--companion", metavar="FILE", action="append", default=[],
-                        help="a file that the definition names and that may be read (-readconfig)")  # fmt: skip
+                        help="a file that goes with the definition: what -readconfig names, the Kata configuration "
+                        "of a pod, the device tree of protected VM firmware")  # fmt: skip
     model = parser.add_argument_group("threat model")
     model.add_argument("--technology", metavar="T", help="technology, where the definition does not say; see `compare`")
     model.add_argument("--use", metavar="U", help="what the VM is for: an id (see `explain uses`) or a TOML file")

@@ -65,5 +65,5 @@ def test_magics_and_markers(data: bytes, kind: str) -> None:
 
 def test_every_neighbour_says_what_it_is_and_what_to_do() -> None:
     assert all(what and hint for what, hint in detect.NEIGHBOURS.values())
-    assert not set(detect.NEIGHBOURS) & set(detect.TRIED)
+    assert not set(detect.NEIGHBOURS) & set(detect.DEFINITIONS)
     assert "--kernel" in detect.NEIGHBOURS["kconfig-fragment"][1]

@@ -161,7 +161,7 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_read() -> None:
 
 
 def test_every_readable_kind_has_a_reader() -> None:
-    assert set(detect.TRIED) == set(read.READERS)
+    assert set(detect.DEFINITIONS) == set(read.READERS)
 
 
 def check(data: bytes) -> tuple[Machine, ...]:
@@ -195,3 +195,16 @@ def test_mutated_samples_give_machines_or_an_error_of_the_project(sample: bytes,
 @settings(max_examples=100, deadline=None)
 def test_truncated_samples_give_machines_or_an_error_of_the_project(sample: bytes, length: int) -> None:
     check(sample[:length])
+
+
+def test_a_file_that_readconfig_names_is_read_where_it_is_given_beside() -> None:
+    line = b"qemu-system-x86_64 -machine q35 -nodefaults -readconfig vm.cfg"
+    config = b'[device "net0"]\n  driver = "virtio-net-pci"\n'
+
+    alone, whole = read.read(line, "vm.args"), read.read(line, "vm.args", companions={"vm.cfg": config})
+
+    assert [unread.option for unread in alone[0].unread] == ["-readconfig vm.cfg"]
+    assert whole[0].unread == ()
+    assert [(d.model, str(d.place)) for d in whole[0].devices if d.id == "net0"] == [
+        ("virtio-net-pci", 'vm.cfg:1 ([device "net0"])')
+    ]

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from hostproof.artefacts.machine import crosvm, device_tree
 from hostproof.artefacts.machine.device_models import device
 from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.boot import boot
 from hostproof.artefacts.machine.located.node import Node
-from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
-from hostproof.errors import InputError
+from hostproof.artefacts.machine.model import Confidential, Device, HostInput, Machine, Origin, Unread
 from hostproof.place import Place
 
 __all__ = ["read"]
@@ -58,7 +58,7 @@ PAYLOAD = frozenset(
         "hugepages",
     }
 )
-MAX_DISKS = 64
+MAX_ELEMENTS = 64
 MICRODROID_DISKS = ("microdroid", "instance and encrypted store", "payload")
 
 
@@ -89,11 +89,11 @@ def _payload(root: Node, tree: device_tree.DeviceTree | None) -> Machine:
     ]
     inputs = [
         HostInput(f"apexes[{i}]", "a package of the host that Microdroid mounts", "C02", apex.place, _name(apex))
-        for i, apex in enumerate(_items(root, "apexes"))
+        for i, apex in enumerate(root.elements("apexes", MAX_ELEMENTS))
     ]
     inputs.extend(
         HostInput(f"extra_apks[{i}]", "a further package of the host for the payload", "C02", apk.place, _name(apk))
-        for i, apk in enumerate(_items(root, "extra_apks"))
+        for i, apk in enumerate(root.elements("extra_apks", MAX_ELEMENTS))
     )
     return Machine(
         format="avf-json",
@@ -117,23 +117,15 @@ def _name(node: Node) -> str:
     return found.text() if found else ""
 
 
-def _items(root: Node, key: str) -> list[Node]:
-    node = root.get(key)
-    items = node.items() if node else []
-    if node is not None and len(items) > MAX_DISKS:
-        raise InputError(f"{len(items)} entries", place=node.place, expected=f"at most {MAX_DISKS}")
-    return items
-
-
 def _raw(root: Node, tree: device_tree.DeviceTree | None) -> Machine:
     protected = root.get("protected")
     on = protected is not None and protected.flag()
     devices: list[Device] = []
-    for index, disk in enumerate(_items(root, "disks")):
+    for index, disk in enumerate(root.elements("disks", MAX_ELEMENTS)):
         devices.append(
             device("virtio-blk-pci", origin=Origin.DEFINITION, place=disk.place, id=f"disk{index}", backend=_disk(disk))
         )
-    for assigned in _items(root, "devices"):
+    for assigned in root.elements("devices", MAX_ELEMENTS):
         backend = f"vfio:{assigned.text()}"
         devices.append(device("vfio-platform", origin=Origin.DEFINITION, place=assigned.place, backend=backend))
     usb = root.get("usb_config", "controller")
@@ -148,7 +140,12 @@ def _raw(root: Node, tree: device_tree.DeviceTree | None) -> Machine:
         architecture="aarch64" if on or tree is not None else None,
         memory_mib=memory.number() if memory else None,
         confidential=Confidential("pkvm-arm64", protected.place) if protected is not None and on else None,
-        boot=_boot(root),
+        boot=boot(
+            firmware=root.get("bootloader"),
+            kernel=root.get("kernel"),
+            initrd=root.get("initrd"),
+            command_line=root.get("params"),
+        ),
         devices=(*devices, *_devices(root.place, protected=on, tree=tree)),
         unread=_unread(root, RAW),
         notes=(
@@ -163,26 +160,10 @@ def _disk(disk: Node) -> str:
     image = disk.get("image")
     if image is not None:
         return f"file:{image.text()}"
-    paths = [path.text() for part in _items(disk, "partitions") if (path := part.get("path")) is not None]
+    paths = [
+        path.text() for part in disk.elements("partitions", MAX_ELEMENTS) if (path := part.get("path")) is not None
+    ]
     return f"composite:{','.join(paths)}"
-
-
-def _boot(root: Node) -> Boot:
-    def given(key: str) -> tuple[str | None, Place | None]:
-        node = root.get(key)
-        return (node.text(), node.place) if node else (None, None)
-
-    kernel, initrd, params, loader = (given(key) for key in ("kernel", "initrd", "params", "bootloader"))
-    return Boot(
-        firmware=loader[0],
-        firmware_place=loader[1],
-        kernel=kernel[0],
-        kernel_place=kernel[1],
-        initrd=initrd[0],
-        initrd_place=initrd[1],
-        command_line=params[0],
-        command_line_place=params[1],
-    )
 
 
 def _devices(place: Place, *, protected: bool, tree: device_tree.DeviceTree | None) -> tuple[Device, ...]:

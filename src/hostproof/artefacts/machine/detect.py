@@ -16,7 +16,7 @@ from hostproof.artefacts.machine.located.node import MAX_TEXT_BYTES, Node, decod
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["MAX_BYTES", "NEIGHBOURS", "TRIED", "kind"]
+__all__ = ["DEFINITIONS", "MAX_BYTES", "NEIGHBOURS", "kind"]
 
 MAX_BYTES = 64 * 1024 * 1024
 """An IGVM image with a kernel and an initrd is the largest definition."""
@@ -29,8 +29,8 @@ NEIGHBOURS: dict[str, tuple[str, str]] = {
     "elf": ("an ELF file (a kernel or a program)", "give a kernel with --kernel"),
     "deb": ("a Debian package", "give a kernel package with --kernel"),
     "rpm": ("an RPM package", "give a kernel package with --kernel"),
-    "initrd": ("an initial RAM disk", "give it with --initrd"),
-    "firmware-volume": ("a UEFI firmware volume", "give it with --firmware"),
+    "initrd": ("an initial RAM disk", "give the VM definition that boots it"),
+    "firmware-volume": ("a UEFI firmware volume", "give the VM definition that loads it"),
     "hostproof-kernel-facts": ("a kernel-facts file of hostproof", "give it with --kernel"),
     "hostproof-ledger": ("a ledger of hostproof", "use `hostproof diff` or `hostproof explain`"),
     "libvirt-domcaps": (
@@ -105,7 +105,7 @@ def kind(data: bytes, name: str) -> str:
     raise InputError(
         f"this is no VM definition that hostproof knows: {_seen(data)}",
         place=Place(name),
-        expected=f"one of {', '.join(TRIED)}",
+        expected=f"one of {', '.join(DEFINITIONS)}",
     )
 
 
@@ -133,7 +133,7 @@ def _text(data: bytes, name: str) -> str | None:
         return _xml(text)
     if start == "{":
         return _json(data, name)
-    for sniff in (_markers, _kconfig, _toml, _command_line, _yaml, _colleagues):
+    for sniff in (_markers, _kconfig, _toml, _command_line, _yaml, _by_its_reader):
         found = sniff(text)
         if found:
             return found
@@ -255,8 +255,8 @@ def _command_line(text: str) -> str | None:
     return None
 
 
-def _colleagues(text: str) -> str | None:
-    """Formats whose readers tell their own: Proxmox before QEMU, because a Proxmox file may hold QEMU arguments."""
+def _by_its_reader(text: str) -> str | None:
+    """Formats that their readers tell themselves: Proxmox before QEMU, because a Proxmox file may hold QEMU arguments."""
     data = text.encode()
     if import_module("hostproof.artefacts.machine.proxmox").is_proxmox(data):
         return "pve-conf"
@@ -274,7 +274,7 @@ def _yaml(text: str) -> str | None:
     return None
 
 
-TRIED: tuple[str, ...] = (
+DEFINITIONS: tuple[str, ...] = (
     "qemu-argv",
     "libvirt-xml",
     "pve-conf",

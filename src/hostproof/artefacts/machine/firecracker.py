@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from hostproof.artefacts.machine.device_models import device
 from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.boot import boot
 from hostproof.artefacts.machine.located.node import Node
-from hostproof.artefacts.machine.model import Boot, Device, HostInput, Machine, Origin, Unread
+from hostproof.artefacts.machine.model import Device, HostInput, Machine, Origin, Unread
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -52,7 +53,6 @@ def read(data: bytes, name: str) -> Machine:
     source = root.get("boot-source")
     if source is None:
         raise InputError("no boot-source", place=root.place, expected='an object "boot-source"')
-    kernel, initrd, line = (source.get(key) for key in ("kernel_image_path", "initrd_path", "boot_args"))
     memory, vcpus = (root.get("machine-config", key) for key in ("mem_size_mib", "vcpu_count"))
     template = root.get("machine-config", "cpu_template")
     return Machine(
@@ -62,13 +62,10 @@ def read(data: bytes, name: str) -> Machine:
         vcpus=vcpus.number() if vcpus else None,
         cpu_model=template.text() if template else None,
         memory_mib=memory.number() if memory else None,
-        boot=Boot(
-            kernel=kernel.text() if kernel else None,
-            kernel_place=kernel.place if kernel else None,
-            initrd=initrd.text() if initrd else None,
-            initrd_place=initrd.place if initrd else None,
-            command_line=line.text() if line else None,
-            command_line_place=line.place if line else None,
+        boot=boot(
+            kernel=source.get("kernel_image_path"),
+            initrd=source.get("initrd_path"),
+            command_line=source.get("boot_args"),
         ),
         devices=(*_devices(root), *board(root.place)),
         host_inputs=_host_inputs(root),
@@ -79,14 +76,6 @@ def read(data: bytes, name: str) -> Machine:
         ),
         notes=("Firecracker adds `virtio_mmio.device=` and its like to the kernel command line",),
     )
-
-
-def _items(root: Node, key: str) -> list[Node]:
-    node = root.get(key)
-    items = node.items() if node else []
-    if node is not None and len(items) > MAX_DEVICES:
-        raise InputError(f"{len(items)} devices", place=node.place, expected=f"at most {MAX_DEVICES}")
-    return items
 
 
 def _devices(root: Node) -> list[Device]:
@@ -104,14 +93,14 @@ def _devices(root: Node) -> list[Device]:
             )
         )
 
-    for drive in _items(root, "drives"):
+    for drive in root.elements("drives", MAX_DEVICES):
         if drive.get("socket") is not None:
             add("vhost-user-blk", drive, "drive_id", "socket", "unix:")
         else:
             add("virtio-blk-device", drive, "drive_id", "path_on_host")
-    for interface in _items(root, "network-interfaces"):
+    for interface in root.elements("network-interfaces", MAX_DEVICES):
         add("virtio-net-device", interface, "iface_id", "host_dev_name", "tap:")
-    for pmem in _items(root, "pmem"):
+    for pmem in root.elements("pmem", MAX_DEVICES):
         add("virtio-pmem", pmem, "id", "path_on_host")
     single = (
         ("vsock", "vhost-vsock-device", "uds_path"),

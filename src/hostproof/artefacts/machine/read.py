@@ -45,15 +45,15 @@ READERS: dict[str, str] = {
 then.
 """
 
-_TAKES_COMPANIONS = frozenset({"k8s-pod", "avf-json", "crosvm-json", "crosvm-argv"})
+_TAKES_COMPANIONS = frozenset({"qemu-argv", "k8s-pod", "avf-json"})
 
 
 def read(data: bytes, name: str, *, companions: Mapping[str, bytes] | None = None) -> tuple[Machine, ...]:
     """The machines that `data` defines, at least one.
 
-    `companions` are further files that the user gave beside it, by name: the runtime's configuration of a pod, the
-    device tree that protected VM firmware checks against. Raises InputError where the file is no VM definition
-    (and says what it is and which option takes it), or cannot be read.
+    `companions` are further files that the user gave beside it, by name: what `-readconfig` names, the runtime's
+    configuration of a pod, the device tree that protected VM firmware checks against. Raises InputError where the file
+    is no VM definition (and says what it is and which option takes it), or cannot be read.
     """
     found = detect.kind(data, name)
     if found in detect.NEIGHBOURS:

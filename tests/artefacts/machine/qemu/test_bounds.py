@@ -84,7 +84,7 @@ def test_the_largest_command_lines_take_seconds_at_most(case: str) -> None:
 @pytest.mark.parametrize("config", [b'key = "early"', b"[device", b"[device]\nx = y", b"\xff"])
 def test_a_malformed_configuration_file_is_refused(config: bytes) -> None:
     with pytest.raises(InputError) as caught:
-        read(b"qemu-system-x86_64 -machine pc -readconfig c", "x", {"c": config})
+        read(b"qemu-system-x86_64 -machine pc -readconfig c", "x", companions={"c": config})
 
     assert caught.value.place is not None
     assert caught.value.place.artefact == "c"
@@ -121,6 +121,6 @@ def test_mutated_samples_give_a_result_or_our_error(data: st.DataObject) -> None
         position = data.draw(st.integers(0, len(text) - 1))
         text[position : position + data.draw(st.integers(0, 5))] = data.draw(st.binary(max_size=4))
     try:
-        read(bytes(text), path.name, {"base.cfg": (CORPUS / "base.cfg").read_bytes()})
+        read(bytes(text), path.name, companions={"base.cfg": (CORPUS / "base.cfg").read_bytes()})
     except HostproofError:
         return

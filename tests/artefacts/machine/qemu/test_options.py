@@ -55,7 +55,7 @@ class TestOptions:
 
     def test_configuration_files_are_read_where_they_are_given(self) -> None:
         data = (CORPUS / "configured.cmd").read_bytes()
-        machine = read(data, "vm", {"base.cfg": (CORPUS / "base.cfg").read_bytes()})
+        machine = read(data, "vm", companions={"base.cfg": (CORPUS / "base.cfg").read_bytes()})
 
         card = named(machine, "virtio-net-pci")
         assert machine.memory_mib == 1024

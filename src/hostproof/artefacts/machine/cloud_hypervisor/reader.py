@@ -11,11 +11,12 @@ bridge).
 
 from __future__ import annotations
 
-from hostproof.artefacts.machine.cloud_hypervisor import argv as cloud_hypervisor_argv
+from hostproof.artefacts.machine.cloud_hypervisor import argv
 from hostproof.artefacts.machine.device_models import device
 from hostproof.artefacts.machine.located import json_places
+from hostproof.artefacts.machine.located.boot import boot
 from hostproof.artefacts.machine.located.node import Node
-from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
+from hostproof.artefacts.machine.model import Confidential, Device, HostInput, Machine, Origin, Unread
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -116,9 +117,9 @@ def board(place: Place) -> tuple[Device, ...]:
 
 def read(data: bytes, name: str) -> Machine:
     """The VM that `data` defines, a JSON object or a command line. Raises InputError where it is neither."""
-    argv = not data.lstrip().startswith(b"{")
-    root = cloud_hypervisor_argv.read(data, name) if argv else json_places.read(data, name)
-    return _Config(root, "cloud-hypervisor-argv" if argv else "cloud-hypervisor-json").machine()
+    if data.lstrip().startswith(b"{"):
+        return _Config(json_places.read(data, name), "cloud-hypervisor-json").machine()
+    return _Config(argv.read(data, name), "cloud-hypervisor-argv").machine()
 
 
 class _Config:
@@ -146,7 +147,13 @@ class _Config:
             cpu_model="host",
             memory_mib=memory.number() >> 20 if memory else None,
             confidential=confidential,
-            boot=self._boot(),
+            boot=boot(
+                firmware=self.root.get("payload", "firmware"),
+                kernel=self.root.get("payload", "kernel"),
+                initrd=self.root.get("payload", "initramfs"),
+                command_line=self.root.get("payload", "cmdline"),
+                igvm=self.root.get("payload", "igvm"),
+            ),
             devices=tuple(self.devices),
             host_inputs=self._host_inputs(),
             unread=self._unread(),
@@ -170,35 +177,11 @@ class _Config:
         self.notes.append("the SNP policy stands in the IGVM file, not in this definition")
         return Confidential("sev-snp", snp.place, fields=fields)
 
-    def _boot(self) -> Boot:
-        def given(key: str) -> tuple[str | None, Place | None]:
-            node = self.root.get("payload", key)
-            return (node.text(), node.place) if node else (None, None)
-
-        firmware, kernel, initrd, line, igvm = (
-            given(key) for key in ("firmware", "kernel", "initramfs", "cmdline", "igvm")
-        )
-        return Boot(
-            firmware=firmware[0],
-            firmware_place=firmware[1],
-            kernel=kernel[0],
-            kernel_place=kernel[1],
-            initrd=initrd[0],
-            initrd_place=initrd[1],
-            command_line=line[0],
-            command_line_place=line[1],
-            igvm=igvm[0],
-            igvm_place=igvm[1],
-        )
-
     def _each(self, key: str) -> list[Node]:
         node = self.root.get(key)
         if node is None:
             return []
-        items = node.items() if isinstance(node.value, list) else [node]
-        if len(items) > MAX_DEVICES:
-            raise InputError(f"{len(items)} devices", place=node.place, expected=f"at most {MAX_DEVICES}")
-        return items
+        return self.root.elements(key, MAX_DEVICES) if isinstance(node.value, list) else [node]
 
     def _own(self, model: str, number: int, node: Node) -> None:
         """A virtio device that QEMU does not have: PCI id 0x1040 plus the number of its type."""

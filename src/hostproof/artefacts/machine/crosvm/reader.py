@@ -10,14 +10,11 @@ SOURCE: crosvm commit f1e797a68dad, `src/crosvm/cmdline.rs` (RunCommand and how 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from hostproof.artefacts.machine.crosvm import argv as crosvm_argv
+from hostproof.artefacts.machine.crosvm import argv
 from hostproof.artefacts.machine.device_models import device
 from hostproof.artefacts.machine.located import json_places
 from hostproof.artefacts.machine.located.node import Node
 from hostproof.artefacts.machine.model import Boot, Confidential, Device, HostInput, Machine, Origin, Unread
-from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["platform", "read"]
@@ -70,11 +67,11 @@ def platform(place: Place) -> tuple[Device, ...]:
     )
 
 
-def read(data: bytes, name: str, *, companions: Mapping[str, bytes] | None = None) -> Machine:
+def read(data: bytes, name: str) -> Machine:
     """The VM that `data` defines, a JSON object or a command line. Raises InputError where it is neither."""
-    argv = not data.lstrip().startswith(b"{")
-    root = crosvm_argv.read(data, name) if argv else json_places.read(data, name)
-    return _Config(root, "crosvm-argv" if argv else "crosvm-json").machine()
+    if data.lstrip().startswith(b"{"):
+        return _Config(json_places.read(data, name), "crosvm-json").machine()
+    return _Config(argv.read(data, name), "crosvm-argv").machine()
 
 
 class _Config:
@@ -94,10 +91,7 @@ class _Config:
         node = self._on(key)
         if node is None:
             return []
-        items = node.items() if isinstance(node.value, list) else [node]
-        if len(items) > MAX_DEVICES:
-            raise InputError(f"{len(items)} devices", place=node.place, expected=f"at most {MAX_DEVICES}")
-        return items
+        return self.root.elements(key, MAX_DEVICES) if isinstance(node.value, list) else [node]
 
     def machine(self) -> Machine:
         memory, vcpus, label = _size(self.root.get("mem")), _count(self.root.get("cpus")), self.root.get("name")
@@ -179,7 +173,7 @@ class _Config:
         )
 
     def _unread(self) -> tuple[Unread, ...]:
-        known = {key for key, _ in VIRTIO} | set(PROTECTED) | BOOT | crosvm_argv.HOST_SIDE
+        known = {key for key, _ in VIRTIO} | set(PROTECTED) | BOOT | argv.HOST_SIDE
         return tuple(
             Unread(key, "an option that this reader does not know", node.place)
             for key, node in self.root.mapping().items()

@@ -60,6 +60,17 @@ class Node:
             return self.value
         raise self.unexpected("a list")
 
+    def elements(self, key: str, at_most: int) -> list[Node]:
+        """The elements of the list `key`, none where it is missing. Raises InputError where this is no mapping, `key`
+        no list, or the list longer than `at_most`.
+        """
+        node = self.get(key)
+        if node is None:
+            return []
+        if len(node.items()) > at_most:
+            raise InputError(f"{len(node.items())} elements", place=node.place, expected=f"at most {at_most}")
+        return node.items()
+
     def text(self) -> str:
         """The text of a scalar; numbers and booleans as their own language writes them."""
         if isinstance(self.value, str):

@@ -43,18 +43,18 @@ def is_qemu(data: bytes) -> bool:
     return looks_like_qemu(data)
 
 
-def read(data: bytes, name: str, config_files: Mapping[str, bytes] = _NO_FILES) -> Machine:
+def read(data: bytes, name: str, *, companions: Mapping[str, bytes] = _NO_FILES) -> Machine:
     """The VM that a QEMU command line starts.
 
     `data` is a shell line or script, a file of arguments, `/proc/PID/cmdline` or a JSON array of strings; `name` the artefact's
-    name. `config_files` are the contents of files that `-readconfig` names, by the name written there. Raises InputError
+    name. `companions` holds the contents of files that `-readconfig` names, by the name written there. Raises InputError
     where no QEMU command line is found, where its quoting or a value is malformed, or beyond a limit.
     """
     words, others = command_line(data, name)
     draft = _draft(words, Place(name))
     for other in others:
         draft.cannot_read(other.text, "a further QEMU command of this file: only the first is read", other.place)
-    return _machine(draft, words, FORMAT, config_files)
+    return _machine(draft, words, FORMAT, companions)
 
 
 def read_argv(argv: list[tuple[str, Place]], name: str, format: str) -> Machine:
