@@ -1,12 +1,5 @@
 """Device trees, as source (DTS) or flattened (DTB)."""
 
-from hostproof.artefacts.machine.device_tree.reader import (
-    AcceptedNode,
-    DeviceTree,
-    Property,
-    TreeNode,
-    accepted_devices,
-    read,
-)
+from hostproof.artefacts.machine.device_tree.reader import AcceptedNode, DeviceTree, accepted_devices, read
 
-__all__ = ["AcceptedNode", "DeviceTree", "Property", "TreeNode", "accepted_devices", "read"]
+__all__ = ["AcceptedNode", "DeviceTree", "accepted_devices", "read"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from hostproof.artefacts.machine.device_tree.reader import Property, TreeNode
+from hostproof.artefacts.machine.device_tree.tree import Property, TreeNode
 from hostproof.errors import InputError
 from hostproof.place import Place
 

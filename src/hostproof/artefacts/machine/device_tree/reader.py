@@ -13,48 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hostproof.artefacts.machine.device_tree import blob, source
+from hostproof.artefacts.machine.device_tree.tree import TreeNode
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["AcceptedNode", "DeviceTree", "Property", "TreeNode", "accepted_devices", "read"]
+__all__ = ["AcceptedNode", "DeviceTree", "accepted_devices", "read"]
 
 DTB_MAGIC = b"\xd0\x0d\xfe\xed"
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """A property: the texts it holds, its cells where they are plain numbers, and in a DTB its raw bytes."""
-
-    name: str
-    place: Place
-    strings: tuple[str, ...] = ()
-    cells: tuple[int, ...] = ()
-    raw: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class TreeNode:
-    """A node with its full path (`/reserved-memory/dice`), in the order of the input."""
-
-    path: str
-    place: Place
-    properties: tuple[Property, ...] = ()
-    labels: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The node's name without its unit address."""
-        return self.path.rsplit("/", 1)[-1].split("@", 1)[0]
-
-    def get(self, name: str) -> Property | None:
-        """The property `name`; where it is given twice the last one, as the specification has it."""
-        return next((found for found in reversed(self.properties) if found.name == name), None)
-
-    @property
-    def compatible(self) -> tuple[str, ...]:
-        """The `compatible` strings, most specific first."""
-        found = self.get("compatible")
-        return found.strings if found else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +53,7 @@ def read(data: bytes, name: str) -> DeviceTree:
     malformed.
     """
     if data[:4] == DTB_MAGIC:
-        from hostproof.artefacts.machine.device_tree import blob
-
         return DeviceTree("dtb", Place(name), blob.nodes(data, name))
-    from hostproof.artefacts.machine.device_tree import source
-
     found, notes = source.nodes(data, name)
     if not found:
         raise InputError("the device tree holds no node", place=Place(name), expected="a root node `/ { .. };`")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from hostproof.artefacts.machine.device_tree.reader import Property, TreeNode
+from hostproof.artefacts.machine.device_tree.tree import Property, TreeNode
 from hostproof.artefacts.machine.located.node import decode_text
 from hostproof.errors import InputError
 from hostproof.place import Place
