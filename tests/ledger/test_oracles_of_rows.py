@@ -148,3 +148,19 @@ def test_s390_has_no_efi_acpi_smbios_fw_cfg_hyper_v_and_xen_rows() -> None:
     }  # fmt: skip
 
     assert {Status.ABSENT} == found
+
+
+def test_a_realm_reaches_no_hypervisor_service_but_what_the_rmm_passes_on() -> None:
+    """Its HVC is undefined and an unknown SMC is not supported [RMMEXIT]: no TRNG, PTP, stolen time, SDEI, Xen, Hyper-V."""
+    names = ("C21/smccc-trng/T4", "C20/ptp-kvm/T4", "C36/arm-stolen-time/T3", "C24/sdei/T4", "C16/xen-hypercalls/T3")
+    realm, protected = (
+        {row(ledger(technology), name).status for name in names} for technology in ("cca", "pkvm-arm64")
+    )
+
+    assert realm == {Status.ABSENT}
+    assert Status.ABSENT not in protected
+
+
+def test_the_td_hob_is_handed_to_tds_alone() -> None:
+    """Realms have runtime measurements too, and no TDX firmware."""
+    assert {name for name in ALL if row(ledger(name), "C05/td-hob/T1").status is not Status.ABSENT} == {"tdx"}
