@@ -57,8 +57,7 @@ def _modules_known(parts: Parts, modules: list[Module], kind: str) -> bool:
     """Whether the modules that were found are the modules: where there are none they may stand in another package."""
     if modules:
         return True
-    switch = parts.config.symbols.get("MODULES") if parts.config is not None else None
-    without = switch is not None and switch.value == "n"
+    without = parts.config is not None and _without_modules(parts.config)
     return without or (parts.has_modules_directory and kind == "directory" and not parts.ordered)
 
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from hostproof.artefacts.kernel.tree import Tree
+from hostproof.artefacts.kernel.tree import Progress, Tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["encodable", "open_regular", "read_directory", "read_file"]
 
-Progress = Callable[[str, int, int], None]
 MAX_DEPTH = 24
 ROOTS = ("boot", "lib/modules", "usr/lib/modules")
 

@@ -8,7 +8,6 @@ A package is read in one pass from beginning to end; nothing is written anywhere
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,12 +17,11 @@ from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.archive.member import Member, inside
 from hostproof.artefacts.archive.region import Region
 from hostproof.artefacts.archive.stream import ByteStream
-from hostproof.artefacts.kernel.tree import Tree, workers
+from hostproof.artefacts.kernel.tree import Progress, Tree, workers
 from hostproof.errors import InputError
 
 __all__ = ["Label", "archive_format", "read_archive", "read_deb", "read_rpm"]
 
-Progress = Callable[[str, int, int], None]
 MAX_CONTROL = 1 << 20
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686", "ppc64el": "ppc64", "loong64": "loongarch64"}
 

@@ -8,7 +8,6 @@ and put together with `merge`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +18,16 @@ from hostproof.artefacts.archive.region import Region
 from hostproof.artefacts.kernel import facts as facts_file
 from hostproof.artefacts.kernel import package
 from hostproof.artefacts.kernel.assemble import from_config, from_image, from_tree, merge
-from hostproof.artefacts.kernel.config import looks_like_config, read_config
+from hostproof.artefacts.kernel.config import looks_like_config
 from hostproof.artefacts.kernel.directory import encodable, open_regular, read_directory
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.image import looks_like_image
-from hostproof.artefacts.kernel.tree import open_tree
+from hostproof.artefacts.kernel.tree import Progress, open_tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["merge", "read_kernel"]
 
-Progress = Callable[[str, int, int], None]
 HEAD = 0x12000
 KINDS = (
     "a .deb or .rpm of a kernel, a directory with boot/ or lib/modules/, a vmlinuz, a .config, or kernel facts (JSON)"
@@ -131,5 +129,4 @@ def _with_config(facts: KernelFacts, path: Path, limits: Limits) -> KernelFacts:
             data = _all(Region.of_descriptor(file.fileno(), name), 16 * MIB)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", place=Place(name)) from None
-    read_config(data, name)
     return merge(from_config(data, name), replace(facts, config=None, config_name=""))

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,10 @@ from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_module
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["Parts", "Tree", "open_tree", "preferred", "workers"]
+__all__ = ["Parts", "Progress", "Tree", "open_tree", "preferred", "workers"]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being read, and how much of how much is done (bytes or files)."""
 
 _MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)", re.DOTALL)
 _BOOT = re.compile(r"boot/(config|vmlinuz|vmlinux|Image|image|bzImage)-([^/]+)", re.DOTALL)
