@@ -60,29 +60,6 @@ TOP = frozenset(
     ]
 )
 PAYLOAD = frozenset({"firmware", "kernel", "cmdline", "initramfs", "igvm", "host_data", "fw_cfg_config"})
-PLATFORM = frozenset(
-    [
-        "num_pci_segments",
-        "iommu_segments",
-        "iommu_address_width_bits",
-        "system_serial_number",
-        "serial_number",
-        "system_uuid",
-        "uuid",
-        "oem_strings",
-        "system_manufacturer",
-        "system_product_name",
-        "system_version",
-        "system_family",
-        "system_sku_number",
-        "chassis_asset_tag",
-        "tdx",
-        "sev_snp",
-        "iommufd",
-        "iommufd_fd",
-        "vfio_p2p_dma",
-    ]
-)
 SMBIOS = (
     "system_serial_number",
     "serial_number",
@@ -96,6 +73,17 @@ SMBIOS = (
     "system_sku_number",
     "chassis_asset_tag",
 )
+"""Strings of the SMBIOS tables, below `platform`."""
+PLATFORM = frozenset(SMBIOS) | {
+    "num_pci_segments",
+    "iommu_segments",
+    "iommu_address_width_bits",
+    "tdx",
+    "sev_snp",
+    "iommufd",
+    "iommufd_fd",
+    "vfio_p2p_dma",
+}
 WATCHDOG, RTC = 35, 17
 """Numbers of virtio device types. SOURCE: VIRTIO 1.3, 5; cloud-hypervisor `vm-virtio/src/lib.rs` (VirtioDeviceType) and
 `virtio-devices/src/transport/pci_device.rs` (ids and class of the PCI function).

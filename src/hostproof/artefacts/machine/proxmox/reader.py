@@ -42,37 +42,11 @@ _FIRMWARE = "/usr/share/pve-edk2-firmware//"
 _DEFAULT_MEMORY_MIB = 512
 
 READ_KEYS = frozenset(
-    {
-        *(
-            "acpi",
-            "agent",
-            "amd-sev",
-            "arch",
-            "args",
-            "audio0",
-            "balloon",
-            "bios",
-            "cores",
-            "cpu",
-            "efidisk0",
-            "hookscript",
-        ),
-        *(
-            "hotplug",
-            "intel-tdx",
-            "ivshmem",
-            "kvm",
-            "localtime",
-            "machine",
-            "memory",
-            "name",
-            "ostype",
-            "rng0",
-            "scsihw",
-        ),
-        *("smbios1", "sockets", "spice_enhancements", "startdate", "tablet", "template", "tpmstate0", "vcpus", "vga"),
-        *("vmgenid", "watchdog", "cdrom", "smp", "bootdisk", "boot", "meta", "vmstate"),
-    }
+    """
+    acpi agent amd-sev arch args audio0 balloon bios boot bootdisk cdrom cores cpu efidisk0 hookscript hotplug intel-tdx
+    ivshmem kvm localtime machine memory meta name ostype rng0 scsihw smbios1 smp sockets spice_enhancements startdate
+    tablet template tpmstate0 vcpus vga vmgenid vmstate watchdog
+    """.split()  # noqa: SIM905 - a row of names reads better than a list of literals
 )
 HOST_KEYS: dict[str, str] = {
     key: reason

@@ -6,7 +6,7 @@ be one of something they win.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from hostproof.artefacts.machine.model import Boot, Machine, Origin
 from hostproof.artefacts.machine.qemu.reader import read_argv
@@ -53,17 +53,6 @@ def _merge(machine: Machine, base: Machine, extra: Machine, source: str) -> Mach
 
 
 def _boot(first: Boot, last: Boot) -> Boot:
-    found = first
-    if last.firmware is not None:
-        found = replace(found, firmware=last.firmware, firmware_place=last.firmware_place)
-    if last.firmware_variables is not None:
-        found = replace(found, firmware_variables=last.firmware_variables)
-    if last.kernel is not None:
-        found = replace(found, kernel=last.kernel, kernel_place=last.kernel_place)
-    if last.initrd is not None:
-        found = replace(found, initrd=last.initrd, initrd_place=last.initrd_place)
-    if last.command_line is not None:
-        found = replace(found, command_line=last.command_line, command_line_place=last.command_line_place)
-    if last.igvm is not None:
-        found = replace(found, igvm=last.igvm, igvm_place=last.igvm_place)
-    return replace(found, kernel_hashes=last.kernel_hashes) if last.kernel_hashes is not None else found
+    """`first` with every field that `last` gives."""
+    given = {field.name: value for field in fields(last) if (value := getattr(last, field.name)) is not None}
+    return replace(first, **given)
