@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from hostproof.knowledge.load import catalogue
+from hostproof.knowledge.predicate import Fact, Value, parse
 from hostproof.knowledge.records import Rule, Source, Sourced
 from hostproof.knowledge.terms import Checked, Coverage
 
@@ -157,3 +158,82 @@ def test_a_source_of_a_measurement_names_the_file_that_was_read() -> None:
     bare = [citation for record in _everything() for citation in record.sources if citation in trees]
 
     assert bare == []
+
+
+class Given:
+    """Facts by name; what is not given is not known."""
+
+    def __init__(self, facts: dict[str, Value]) -> None:
+        self.facts = facts
+
+    def fact(self, name: str) -> Fact:
+        return Fact(name, self.facts.get(name))
+
+
+TD: dict[str, Value] = {
+    "architecture": "x86_64",
+    "feature.exceptions_blocked": True,
+    "feature.runtime_measurement": True,
+    "feature.ghcb": False,
+    "feature.memory_integrity": True,
+}
+SNP: dict[str, Value] = {"technology": "sev-snp", "architecture": "x86_64", "use.paravisor": False}
+PVM: dict[str, Value] = {"architecture": "aarch64", "feature.manager_supplies_firmware": True, "feature.ghcb": False}
+
+
+def _covering(row: str, facts: dict[str, Value]) -> dict[str, bool | None]:
+    """Pins that could close this row, with whether they hold; those that certainly do not are left out."""
+    closing = (Coverage.CONTENT, Coverage.REPORT)
+    pins = [pin for pin in catalogue().pins.values() if pin.coverage in closing and row in pin.rows]
+    answers = {pin.id: parse(pin.when)(Given(facts)).value for pin in pins}
+    return {name: value for name, value in answers.items() if value is not False}
+
+
+@pytest.mark.parametrize(("version", "held"), [("6.1.176", {}), ("6.9", {"tdx-rtmr2-boot": True})])
+def test_the_stub_measures_a_command_line_of_a_td_since_linux_6_9(version: str, held: dict[str, bool]) -> None:
+    """efi_measure_tagged_event of 6.1.176 asks for the TCG protocol alone, that of 6.12.107 for the CC protocol too."""
+    facts = {**TD, "definition.direct_boot": True, "kernel.version": version, "use.paravisor": False}
+
+    assert held == _covering("C03/command-line/T1", facts)
+
+
+def test_a_boot_loader_closes_nothing_on_a_td_unless_it_measures() -> None:
+    facts = {**TD, "definition.direct_boot": False, "kernel.version": "6.12", "use.paravisor": False}
+
+    assert _covering("C02/initrd/T1", facts) == {"tdx-rtmr2-loader": None}
+
+
+def test_smbios_is_closed_by_no_register_since_edk2_blanks_oem_strings_before_it_measures() -> None:
+    assert _covering("C05/smbios/T1", {**TD, "platform.firmware_measures_smbios": True}) == {}
+
+
+def test_no_digest_holds_the_topology_of_processors() -> None:
+    assert _covering("C09/vcpu-type/T1", {}) == {}
+
+
+def test_a_protected_guest_of_pkvm_has_its_command_line_filtered_and_not_measured() -> None:
+    facts: dict[str, Value] = {**PVM, "use.paravisor": False, "feature.runtime_measurement": False}
+
+    assert _covering("C03/command-line/T1", facts) == {"pkvm-dice-command-line": None}
+    assert _covering("C02/kernel/T1", facts) == {"pkvm-dice-image": True}
+
+
+@pytest.mark.parametrize(
+    ("attack", "reached", "spared"),
+    [("cachewarp", "milan", "genoa"), ("badram", "genoa", "turin"), ("staleus", "turin", "milan")],
+)
+def test_an_attack_reaches_the_processors_that_the_vendor_names(attack: str, reached: str, spared: str) -> None:
+    affected = parse(catalogue().attacks[attack].affected)
+
+    assert affected(Given({**SNP, "platform.cpu": reached})).value is True
+    assert affected(Given({**SNP, "platform.cpu": spared})).value is False
+
+
+def test_heckler_and_tdxdown_stop_at_the_versions_that_the_records_name() -> None:
+    heckler = parse(catalogue().attacks["heckler"].fixed)
+    tdxdown = parse(catalogue().attacks["tdxdown"].fixed)
+    injected: dict[str, Value] = {f"feature.{name}": False for name in ("restricted_injection", "alternate_injection")}
+    td: dict[str, Value] = {**injected, "feature.secure_avic": False, "technology": "tdx", "config.IA32_EMULATION": "y"}
+
+    assert [heckler(Given({**td, "kernel.version": at})).value for at in ("6.6.6", "6.6.7")] == [False, True]
+    assert [tdxdown(Given({"platform.tdx_module": at})).value for at in ("1.5.05", "1.5.06")] == [False, True]
