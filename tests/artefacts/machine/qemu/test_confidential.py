@@ -2,31 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-from hostproof.artefacts.machine.model import Confidential, Machine
-from hostproof.artefacts.machine.qemu import read
-
-CORPUS = Path(__file__).parents[3] / "corpus" / "qemu"
-
-
-def sample(name: str) -> Machine:
-    return read((CORPUS / name).read_bytes(), name)
-
-
-def line(text: str) -> Machine:
-    return read(text.encode(), "line")
-
-
-def confidential(machine: Machine) -> Confidential:
-    assert machine.confidential is not None
-    return machine.confidential
-
-
-def unread(machine: Machine) -> list[str]:
-    return [row.option for row in machine.unread if not row.why.startswith("no device model")]
+from tests.artefacts.machine.qemu.samples import confidential, line, sample, unread
 
 
 class TestConfidentiality:

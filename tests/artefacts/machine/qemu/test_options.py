@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from tests.artefacts.machine.qemu.samples import CORPUS, line, named, sample, unread, written
 
-from hostproof.artefacts.machine.model import Device, Machine
 from hostproof.artefacts.machine.qemu import read
 from hostproof.artefacts.machine.qemu.options import OPTIONS
 from hostproof.artefacts.machine.qemu.reader import READERS
 from hostproof.place import Place
-
-CORPUS = Path(__file__).parents[3] / "corpus" / "qemu"
-
-
-def sample(name: str) -> Machine:
-    return read((CORPUS / name).read_bytes(), name)
-
-
-def line(text: str) -> Machine:
-    return read(text.encode(), "line")
-
-
-def named(machine: Machine, model: str) -> Device:
-    (device,) = [device for device in machine.devices if device.model == model]
-    return device
-
-
-def written(machine: Machine) -> list[str]:
-    return [device.model for device in machine.devices if device.origin == "definition"]
-
-
-def unread(machine: Machine) -> list[str]:
-    return [row.option for row in machine.unread if not row.why.startswith("no device model")]
 
 
 class TestOptions:
@@ -194,3 +170,11 @@ class TestOptions:
 
         assert [m for m in written(machine) if "blk" in m or "ide" in m] == ["virtio-blk-pci", "ide-cd"]
         assert (machine.boot.firmware, machine.boot.firmware_variables) == ("code.fd", "vars.fd")
+
+
+def test_globals_of_a_model_and_of_its_alias_come_in_the_order_of_the_names() -> None:
+    machine = line(
+        "qemu-system-x86_64 -machine q35 -nodefaults -global virtio-blk-pci.b=2 -global virtio-blk.a=1 -device virtio-blk"
+    )
+
+    assert named(machine, "virtio-blk-pci").properties == (("a", "1"), ("b", "2"))

@@ -5,39 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.artefacts.machine.qemu.samples import CORPUS, confidential, line, named, sample, unread, written
 
-from hostproof.artefacts.machine.model import Confidential, Device, Machine
+from hostproof.artefacts.machine.model import Machine
 from hostproof.artefacts.machine.qemu import is_qemu, read, read_argv
 from hostproof.place import Place
 
-CORPUS = Path(__file__).parents[3] / "corpus" / "qemu"
 SAMPLES = sorted(path for path in CORPUS.iterdir() if path.name != "base.cfg")
-
-
-def sample(name: str) -> Machine:
-    return read((CORPUS / name).read_bytes(), name)
-
-
-def line(text: str) -> Machine:
-    return read(text.encode(), "line")
-
-
-def confidential(machine: Machine) -> Confidential:
-    assert machine.confidential is not None
-    return machine.confidential
-
-
-def named(machine: Machine, model: str) -> Device:
-    (device,) = [device for device in machine.devices if device.model == model]
-    return device
-
-
-def written(machine: Machine) -> list[str]:
-    return [device.model for device in machine.devices if device.origin == "definition"]
-
-
-def unread(machine: Machine) -> list[str]:
-    return [row.option for row in machine.unread if not row.why.startswith("no device model")]
 
 
 class TestProxmox:

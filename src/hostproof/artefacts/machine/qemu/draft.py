@@ -106,7 +106,10 @@ class Draft:
             self.cannot_read(f"device {model}", why, place)
         given = {name for name, _ in properties}
         inherited = tuple(
-            pair for driver in {model, canonical} for pair in self.globals.get(driver, ()) if pair[0] not in given
+            pair
+            for driver in dict.fromkeys((model, canonical))
+            for pair in self.globals.get(driver, ())
+            if pair[0] not in given
         )
         self.devices.append(
             device_models.device(
