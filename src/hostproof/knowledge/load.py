@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hostproof.errors import CatalogueError
-from hostproof.knowledge.predicate import parse
+from hostproof.knowledge.predicate import Asked, parse
 from hostproof.knowledge.records import (
     Attack,
     Audit,
@@ -53,6 +53,8 @@ DEFINITION_FACTS = frozenset(
     {"given", "format", "vmm", "board", "technology", "confidential", "opaque", "direct_boot", "firmware_given"}
     | {"igvm", "kernel_hashes", "devices"}
 )
+PREDICATES = frozenset({"when", "consumed", "holds", "applies", "affected", "fixed"})
+"""The fields of records that hold a predicate."""
 USE_AXES = frozenset(field for field in Use.__struct_fields__ if field not in ("sources", "checked", "name", "summary"))
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -79,6 +81,15 @@ class Catalogue:
     builtin_drivers: Mapping[str, BuiltinDriver]
     audits: Mapping[str, Audit]
     uses: Mapping[str, Use]
+
+    def asked(self) -> dict[str, Asked]:
+        """Every fact that some predicate of the catalogue names, with the kind of value that it needs."""
+        kinds: dict[str, Asked] = {}
+        for text in _Resolver(self).predicates():
+            for name, kind in parse(text).asked():
+                if kinds.setdefault(name, kind) is not Asked.VERSION:
+                    kinds[name] = kind
+        return kinds
 
     def instances_of(self, channel: str) -> Iterator[Instance]:
         """The catalogued instances of a channel, in order."""
@@ -198,6 +209,10 @@ class _Resolver:
         for record in self._records():
             self._sourced(record)
 
+    def predicates(self) -> Iterator[str]:
+        """The text of every predicate."""
+        return (text for record in self._records() for text in _predicates(record))
+
     def _records(self) -> Iterator[Sourced]:
         whole = self.whole
         for group in (
@@ -214,7 +229,7 @@ class _Resolver:
             self._expect(citation.split(":")[0].strip(), self.whole.sources, f"a source of {where}")
         for name in record.__struct_fields__:
             value = getattr(record, name)
-            if name in ("when", "consumed", "holds", "applies", "affected", "fixed"):
+            if name in PREDICATES:
                 self._predicate(value, where, attack=isinstance(record, Attack))
             for inner in _rules(value):
                 self._sourced(inner)
@@ -270,6 +285,16 @@ class _Resolver:
     def _expect(name: str, known: Mapping[str, Any], where: str) -> None:
         if name not in known:
             raise CatalogueError(f"{where}: {name!r} is not in the catalogue")
+
+
+def _predicates(record: Sourced) -> Iterator[str]:
+    """The predicates of a record and of the rules inside it."""
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if name in PREDICATES:
+            yield value
+        for inner in _rules(value):
+            yield from _predicates(inner)
 
 
 def _rules(value: object) -> Iterator[Sourced]:

@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
 from hostproof.errors import CatalogueError
 from hostproof.place import Place
 
-__all__ = ["Fact", "Facts", "Predicate", "Truth", "Value", "parse", "version_key"]
+__all__ = ["Asked", "Fact", "Facts", "Predicate", "Truth", "Value", "parse", "version_key"]
 
 Value = bool | int | str | tuple[str, ...]
 """A fact's value. Versions are strings and are compared by `version_key` when `<`, `<=`, `>` or `>=` is asked."""
@@ -83,6 +84,14 @@ def version_key(text: str) -> tuple[tuple[int, int | str], ...]:
     return (*key, (1, 0))
 
 
+class Asked(StrEnum):
+    """The kind of value that a predicate needs of a fact to give an answer."""
+
+    TRUTH = "yes or no"
+    VERSION = "a version"
+    WORD = "a word"
+
+
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """A parsed predicate. `text` is its source as the catalogue writes it; `names` the facts it may ask for."""
@@ -97,6 +106,10 @@ class Predicate:
 
     def __str__(self) -> str:
         return self.text
+
+    def asked(self) -> Iterator[tuple[str, Asked]]:
+        """Every fact that the predicate names, with the kind of value that it asks for; a fact may come twice."""
+        return _asked(self._tree)
 
 
 @lru_cache(maxsize=8192)
@@ -148,6 +161,22 @@ def _dotted(node: ast.expr) -> str | None:
         head = _dotted(node.value)
         return None if head is None else f"{head}.{node.attr}"
     return None
+
+
+def _asked(node: ast.expr) -> Iterator[tuple[str, Asked]]:
+    match node:
+        case ast.BoolOp(values=values):
+            for value in values:
+                yield from _asked(value)
+        case ast.UnaryOp(operand=operand):
+            yield from _asked(operand)
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            kind = Asked.VERSION if isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) else Asked.WORD
+            if any(_dotted(side) in ("true", "false") for side in (left, right)):
+                kind = Asked.TRUTH
+            yield from ((name, kind) for side in (left, right) for name in _operand_names(side, ""))
+        case _:
+            yield from ((name, Asked.TRUTH) for name in _operand_names(node, ""))
 
 
 def _evaluate(node: ast.expr, facts: Facts, text: str) -> Truth:
