@@ -32,14 +32,14 @@ class HostproofError(Exception):
         self.hint = hint
 
     def diagnosis(self) -> str:
-        """The text for a person, one to three lines without a trailing newline."""
+        """The text for a person, one to three lines without a trailing newline, whatever the input's name holds."""
         head = f"{self.place}: {self.message}" if self.place else self.message
         lines = [head]
         if self.expected:
             lines.append(f"  expected: {self.expected}")
         if self.hint:
             lines.append(f"  try: {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(line.replace("\n", "\\n") for line in lines)
 
     def __str__(self) -> str:
         return self.diagnosis()

@@ -7,13 +7,15 @@ reader saw nothing where there must be something; 4 the ledger differs from the 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hostproof import __version__
 from hostproof.cli import assess, compare, diff, explain, kernel_facts
-from hostproof.errors import HostproofError
+from hostproof.errors import HostproofError, UsageError
 from hostproof.report.words import visible
 
 __all__ = ["build_parser", "main", "script"]
@@ -30,9 +32,16 @@ exit status: 0 no open row above the gate, 1 open rows above the gate, 2 usage,
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints cannot write to the terminal what a hostile file name says."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hostproof",
         description="The executable threat model for confidential VMs: what can the untrusted host\n"
         "feed this guest, what stops each input, and what is the evidence?",
@@ -48,11 +57,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status. Errors are written for people, to standard error."""
+    _prepare_streams()
     try:
         args = build_parser().parse_args(argv)
     except SystemExit as stop:  # argparse ends the process itself after --help and after a usage error
         return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _interrupted()
     try:
+        _refuse_vain_words(args)
         status: int = args.run(args)
         sys.stdout.flush()
     except HostproofError as error:
@@ -62,8 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("hostproof: interrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
     except Exception as error:
         if os.environ.get("HOSTPROOF_TRACEBACK"):
             raise
@@ -74,6 +86,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 3
     return status
+
+
+def _interrupted() -> int:
+    print("hostproof: interrupted", file=sys.stderr)
+    return 130
+
+
+def _prepare_streams() -> None:
+    """Make streams that were closed (`>&-`) swallow what is written, and let no stream fail on a character that its
+    encoding lacks (LC_ALL=C).
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refuse_vain_words(args: argparse.Namespace) -> None:
+    """Refuse words that would be passed over: an empty one (`--baseline "$UNSET"`), and `-` for a second input when
+    standard input can be read once. Raises UsageError.
+    """
+    taken = []
+    for option, value in vars(args).items():
+        for word in value if isinstance(value, list) else [value]:
+            if word == "" and option != "cmdline":
+                raise UsageError(f"the word for {option} is empty", hint="is the variable that holds it set?")
+            if word == ("@-" if option == "cmdline" else "-"):
+                taken.append(option)
+    if len(taken) > 1:
+        raise UsageError(
+            f"standard input is asked for twice: {' and '.join(taken)}", hint="give all but one of them as files"
+        )
 
 
 def printable(text: str) -> str:

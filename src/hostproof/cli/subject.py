@@ -37,8 +37,12 @@ class _Inputs:
         self.add(role, name, data)
         return data
 
+    def named(self, role: str, name: str) -> tuple[bytes, str]:
+        """The bytes of an input with its name for places."""
+        return self.read(role, name), files.label(name)
+
     def add(self, role: str, name: str, data: bytes, kind: str = "") -> None:
-        self.seen.append(InputFile(role, name, kind, files.sha256(data)))
+        self.seen.append(InputFile(role, files.label(name), kind, files.sha256(data)))
 
 
 def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
@@ -49,7 +53,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
     technology, asked, notes = _technology(known, args.technology, machine)
     use, use_place, use_note = _use(known, args.use, machine, technology, inputs)
     return Subject(
-        name=(machine.name if machine and machine.name else args.vm or technology.name),
+        name=(machine.name if machine and machine.name else files.label(args.vm or technology.name)),
         technology=technology,
         use=use,
         today=_date(args.at),
@@ -57,8 +61,8 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
         machine=machine,
         kernel=kernel,
         command_line=_command_line(args.cmdline, machine, kernel, inputs),
-        verifier=verifier.read(inputs.read("verifier", args.verifier), args.verifier) if args.verifier else None,
-        waivers=waivers.read(inputs.read("waivers", args.waivers), args.waivers) if args.waivers else None,
+        verifier=verifier.read(*inputs.named("verifier", args.verifier)) if args.verifier else None,
+        waivers=waivers.read(*inputs.named("waivers", args.waivers)) if args.waivers else None,
         chosen=options_chosen(known, args.option),
         stated=facts_stated(known, args.fact),
         use_place=use_place,
@@ -74,7 +78,8 @@ def _machine(args: argparse.Namespace, inputs: _Inputs) -> Machine | None:
         return None
     data = files.read_bytes(args.vm, "the definition")
     companions = {name: files.read_bytes(name, "the companion") for name in args.companion}
-    machine = _choose(machine_reader.read(data, args.vm, companions=companions), args.technology, args.vm)
+    name = files.label(args.vm)
+    machine = _choose(machine_reader.read(data, name, companions=companions), args.technology, name)
     inputs.add("definition", args.vm, data, machine.format)
     for name, companion in companions.items():
         inputs.add("companion", name, companion)
@@ -107,7 +112,7 @@ def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) ->
     for name in names:
         more = kernel_reader.read_kernel(Path(name), config=config, modules=modules, progress=report)
         facts = more if facts is None else kernel_reader.merge(facts, more)
-        inputs.seen.append(InputFile("kernel", name, more.package or more.release, more.image_sha256))
+        inputs.seen.append(InputFile("kernel", files.label(name), more.package or more.release, more.image_sha256))
     return facts
 
 
@@ -117,7 +122,7 @@ def _command_line(
     """The command line that was given, else the one that the definition passes to the kernel it boots."""
     place = Place("--cmdline")
     if text is not None and text.startswith("@"):
-        place = Place(text[1:])
+        place = Place(files.label(text[1:]))
         text = inputs.read("command line", text[1:]).decode("latin-1").rstrip("\n\0")
     elif text is None and machine is not None and not machine.opaque:
         boot = machine.boot
@@ -153,7 +158,7 @@ def _use(
         if data is None:
             return use, None, ()
         inputs.add("use", name, data)
-        return use, Place(name), ()
+        return use, Place(files.label(name)), ()
     assumed, why = _assumed_use(machine, technology)
     note = f"no --use was given: assumed {assumed}, because {why}"
     return known.uses[assumed], None, (note,)
