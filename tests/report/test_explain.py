@@ -29,7 +29,7 @@ def test_it_says_status_reason_and_where_the_device_is_presented() -> None:
 def test_evidence_comes_with_rule_facts_places_sources_and_what_it_rests_on() -> None:
     text = words("C13/e1000e/T3")
 
-    assert "1. refused, does not decide: the kernel does not handle int 0x80" in text
+    assert "1. guest, does not decide: the kernel does not handle int 0x80" in text
     assert "why not: it stops only a part" in text
     assert "rule: mitigation:ia32-emulation-off (guest)" in text
     assert "config.IA32_EMULATION = n [kernel.deb!boot/config-6.1:412]" in text

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hostproof.knowledge.predicate import Fact
-from hostproof.knowledge.terms import Checked, Presence, Status, Threat
+from hostproof.knowledge.terms import Checked, Kind, Presence, Status, Threat
 from hostproof.knowledge.threat_model import Judgement, ThreatModel, first_rule
 from hostproof.ledger.evidence import NEVER, NOT_MEASURED, Finding, Rooms, facts_seen, place_seen
 from hostproof.ledger.instances import Occurrence
@@ -42,6 +42,7 @@ class Court:
             status, reason = Status.UNKNOWN, "it depends on " + ", ".join(sorted({fact.name for fact in missing}))
         else:
             status, reason = Status.OPEN, _why_open(occurrence, evidence)
+        presence = Presence.ABSENT if status is Status.ABSENT else occurrence.presence
         sources = [source for item in evidence for source in item.sources]
         return Row(
             id=row_id,
@@ -52,7 +53,7 @@ class Court:
             threat=threat,
             objectives=list(occurrence.channel.objectives),
             status=status,
-            presence=occurrence.presence,
+            presence=presence,
             reason=reason,
             place=place_seen(occurrence.place),
             text_bytes=occurrence.text_bytes,
@@ -113,8 +114,12 @@ def _why_open(occurrence: Occurrence, evidence: Iterable[Evidence]) -> str:
     if occurrence.driver is not None:
         verb = "presents" if occurrence.presence is Presence.CONFIGURED else "may present"
         text = f"the host {verb} a device that this guest binds to {occurrence.driver}, and nothing found stops it"
+    elif set(occurrence.channel.kinds) == {Kind.OBSERVATION}:
+        text = "the host can observe it, and nothing found stops it"
     elif occurrence.presence is Presence.PRESENTABLE:
-        text = "the definition does not present it, but the host may: this guest has code that consumes it"
+        text = "not configured, but the host may present it: this guest has code that consumes it"
+    elif occurrence.presence is Presence.UNKNOWN:
+        text = "the host may present it: this guest has code that consumes it"
     else:
         text = "the host can feed it, and nothing found stops it"
     almost = next((item for item in evidence if not item.decides and _almost(item)), None)

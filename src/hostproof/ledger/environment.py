@@ -76,7 +76,7 @@ class VmFacts:
             case "verifier":
                 return self._verifier(name, rest)
             case _:
-                return Fact(name, None, None, _state(name, "VALUE"))
+                return Fact(name, None, None, _state(name, "yes|no, a word or a version"))
 
     def _option(self, name: str, option: str) -> Fact:
         return Fact(name, self.chosen.get(option, self.options[option].default))

@@ -95,7 +95,7 @@ def _presence(record: Instance, consumed: Truth, machine: Machine | None) -> tup
     device = _device(record.devices, machine)
     if device is not None or (not record.devices and consumed.value):
         return Presence.CONFIGURED, device
-    if consumed.value is None:
+    if consumed.value is None or (machine is not None and machine.opaque):
         return Presence.UNKNOWN, None
     return Presence.PRESENTABLE, None
 
@@ -187,8 +187,8 @@ def host_inputs(catalogue: Catalogue, inputs: Iterable[HostInput]) -> Iterator[O
         yield Occurrence(
             channel=channel,
             id=identifier(item.name),
-            name=item.meaning,
-            threats=(Threat.T1,) if Threat.T1 in channel.threats else (channel.threats[0],),
+            name=f"{item.name}: {item.meaning}",
+            threats=(Threat.T1,),
             primitives=tuple(channel.primitives),
             presence=Presence.CONFIGURED,
             facts=(Fact("definition.input", value, item.place),),

@@ -91,9 +91,9 @@ def _facts(page: Page, facts: list[FactSeen], indent: int) -> None:
 
 def _evidence(ledger: Ledger, page: Page, number: int, evidence: Evidence) -> None:
     """One piece of evidence: what it would make of the row, by which rule, and why it does not where it does not."""
-    decision = "decides" if evidence.decides else "does not decide"
+    decision = f"{evidence.status.value}, decides" if evidence.decides else f"{evidence.by}, does not decide"
     page.item(
-        f"{evidence.status.value}, {decision}: {evidence.mechanism}",
+        f"{decision}: {evidence.mechanism}",
         label=f"{number}.",
         indent=2,
         column=5,

@@ -144,6 +144,8 @@ def _state(element: Element) -> str:
 def _timers(clock: Element) -> list[HostInput]:
     found = []
     for timer in clock.all("timer"):
+        if timer.get("present") == "no":
+            continue  # a clock that the definition leaves out feeds nothing
         name = timer.get("name")
         value = " ".join(
             f"{key}={timer.get(key)}"
