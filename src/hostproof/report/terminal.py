@@ -54,10 +54,10 @@ def _head(ledger: Ledger, page: Page) -> None:
     page.item(ledger.headline.drivers)
     page.item(summary.control(ledger))
     for objective in summary.not_met(ledger):
-        lacks = f"; missing: {missing(objective.missing)}" if objective.missing else ""
+        why = f"missing: {missing(objective.missing)}" if objective.missing else objective.reason
         state = "is undecided" if objective.met is None else "IS NOT MET"
         page.item(
-            f"objective {objective.id.value} {state} ({objective.name}): {objective.reason}{lacks}",
+            f"objective {objective.id.value} {state} ({objective.name}): {why}",
             style="yellow" if objective.met is None else "bold red",
         )
     for warning in ledger.headline.warnings:
