@@ -135,7 +135,7 @@ def _frames(
     position = 0
     try:
         decoder = _DECODERS[kind](limits)
-        started = True
+        unfinished = True
         for data in packed.chunks():
             position += len(data)
             if seen is not None:
@@ -151,10 +151,10 @@ def _frames(
                     yield out
                 elif not decoder.eof:
                     break
-        started = not decoder.eof
+        unfinished = not decoder.eof
     except _FAILURES as error:
         raise _damaged(kind, packed, position, str(error)) from None
-    if started:
+    if unfinished:
         raise _damaged(kind, packed, position, "the stream ends early")
 
 

@@ -57,10 +57,6 @@ class ByteStream:
             left -= step
         self.offset += length
 
-    def at_end(self) -> bool:
-        """Whether no byte is left."""
-        return self._next == len(self._chunk) and not self._advance()
-
     def drain(self) -> None:
         """Passes over the rest, so that a decompressor sees (and checks) the end of its stream."""
         self.offset += len(self._chunk) - self._next

@@ -41,7 +41,6 @@ __all__ = ["MACHINES", "Elf", "Section", "read_elf"]
 
 Buffer = bytes | memoryview
 
-ET_REL = 1
 SHT_NOBITS = 8
 SHF_EXECINSTR = 4
 SHN_XINDEX = 0xFFFF

@@ -50,7 +50,7 @@ def read_kernel(
     """
     facts = _read(path, progress, limits)
     if config is not None:
-        facts = _with_config(facts, config, limits)
+        facts = _with_config(facts, config)
     if modules is not None:
         other = _read(modules, progress, limits)
         if other.modules is None:
@@ -122,7 +122,7 @@ def _all(file: Region, limit: int) -> bytes:
     return file.exactly(0, file.size, "the file")
 
 
-def _with_config(facts: KernelFacts, path: Path, limits: Limits) -> KernelFacts:
+def _with_config(facts: KernelFacts, path: Path) -> KernelFacts:
     name = encodable(str(path))
     try:
         with open_regular(path, follow=True) as file:

@@ -121,7 +121,7 @@ class _Config:
     def machine(self) -> Machine:
         confidential = self._confidential()
         self._virtio()
-        self._consoles(confidential is not None)
+        self._consoles()
         self._others()
         self.devices.extend(board(self.root.place))
         memory = self.root.get("memory", "size")
@@ -215,7 +215,7 @@ class _Config:
         if method is not None and method.text().lower().replace("-", "") == "virtiomem":
             self._add("virtio-mem-pci", method)
 
-    def _consoles(self, confidential: bool) -> None:
+    def _consoles(self) -> None:
         console, serial = self.root.get("console"), self.root.get("serial")
         if console is None or _mode(console) != "off":
             self._add("virtio-serial-pci", console)

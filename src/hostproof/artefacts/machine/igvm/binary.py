@@ -31,7 +31,7 @@ PAGE_DATA = struct.Struct("<QIII")
 """gpa, compatibility_mask, file_offset, flags; then a page type of 16 bits and 16 reserved bits"""
 
 MAX_HEADERS = 300_000
-TYPE_PLATFORM, TYPE_POLICY, TYPE_PAGE, TYPE_CONTEXT, TYPE_ID_BLOCK = 0x1, 0x101, 0x302, 0x304, 0x30B
+TYPE_PLATFORM, TYPE_POLICY, TYPE_PAGE, TYPE_ID_BLOCK = 0x1, 0x101, 0x302, 0x30B
 OPTIONAL = 1 << 31
 FLAG_UNMEASURED, FLAG_SHARED = 0x2, 0x4
 

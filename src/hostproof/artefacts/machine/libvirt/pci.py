@@ -43,7 +43,6 @@ class Connect(Flag):
 
 
 _TYPES = ~(Connect.AUTOASSIGN | Connect.AGGREGATE | Connect.INTEGRATED)
-_ENDPOINT = Connect.PCI | Connect.PCIE
 
 _CONTROLLERS = {
     "pci-bridge": Connect.PCI_BRIDGE,

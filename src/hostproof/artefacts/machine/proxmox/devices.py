@@ -19,9 +19,7 @@ from hostproof.artefacts.machine.model import Device, HostInput, Origin, Unread
 from hostproof.artefacts.machine.proxmox.conf import Configuration, Setting, properties
 from hostproof.place import Place
 
-__all__ = ["DRIVES", "Hardware", "add_devices"]
-
-DRIVES = ("virtio", "scsi", "sata", "ide")
+__all__ = ["Hardware", "add_devices"]
 
 _Q35 = (
     *(f"ich9-usb-{kind}" for kind in ("ehci1", "uhci1", "uhci2", "uhci3", "ehci2", "uhci4", "uhci5", "uhci6")),
