@@ -140,13 +140,13 @@ def test_the_facts_of_the_cloud_kernel_say_what_it_is(cloud: KernelFacts) -> Non
 
 
 def test_matching_the_facts_file_takes_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     facts = decode(EXAMPLE.read_bytes(), EXAMPLE.name)
     match.configured(facts, Q35)
     drivers = match.presentable(facts, (*PRESENTABLE, *match.BEHIND_CONTROLLER))
     match.driver_texts(facts, drivers.direct)
 
-    assert time.perf_counter() - start < 0.25
+    assert time.process_time() - start < 0.25
 
 
 @pytest.mark.slow
