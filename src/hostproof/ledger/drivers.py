@@ -43,7 +43,7 @@ def view(
         total_text=sum(module.text_bytes for module in kernel.modules),
         text=match.driver_texts(kernel, direct),
         builtin=builtin,
-        builtin_configured=match.matching(builtin, aliases),
+        builtin_configured=match.matching(builtin, aliases, kernel.source),
     )
 
 

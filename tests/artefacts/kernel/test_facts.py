@@ -33,7 +33,7 @@ modules = st.builds(Module, texts, texts, st.integers(0, 2**40), st.just(DIGEST)
 kernels = st.builds(
     KernelFacts,
     release=texts,
-    version=texts,
+    version=st.sampled_from(["", "6.1.192", "6.12-rc1"]),
     architecture=texts,
     source=texts,
     package=texts,
@@ -90,6 +90,8 @@ MALFORMED = {
     "a list": ("[]", "not a kernel-facts file"),
     "another format": (GOOD.replace(FORMAT, "hostproof-kernel-facts/9"), "kernel facts of format"),
     "a number for a release": (GOOD.replace('"6.1.0-55-amd64"', "6"), "$.release"),
+    "a version that is none": (GOOD.replace('"6.1.192"', '"abc"'), "$.version"),
+    "a version of many digits": (GOOD.replace('"6.1.192"', f'"{"9" * 6000}"'), "$.version"),
     "negative text": (GOOD.replace('"text_bytes":12', '"text_bytes":-1'), "$.modules[0].text_bytes"),
     "a digest of another length": (GOOD.replace(DIGEST, "00"), "$.modules[0].text_sha256"),
     "an alias group of four": (GOOD.replace('"sv*sd*bc*sc*i*"]', '"",""]'), "$.modules[0].aliases"),

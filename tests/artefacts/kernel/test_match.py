@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hostproof.artefacts.kernel import match
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
+from hostproof.errors import InputError
 
 AHCI = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01"
 
@@ -147,3 +148,32 @@ def test_a_pattern_of_many_stars_takes_no_time() -> None:
     for piece in ("a*", "a?*", "[ab]*"):
         assert not match.matches("pci:" + piece * 200 + "z", "pci:" + "a" * 4000)
     assert time.monotonic() - start < 1
+
+
+def hostile(**modules: tuple[tuple[str, ...], tuple[str, ...]]) -> KernelFacts:
+    """A kernel of modules with these aliases and dependencies."""
+    made = tuple(
+        Module(name, f"{name}.ko", 1, "0" * 64, aliases, depends) for name, (aliases, depends) in modules.items()
+    )
+    return KernelFacts("6.1.0", "6.1.0", "x86_64", "evil.json", modules=made)
+
+
+def test_a_long_chain_of_dependencies_is_refused_in_time() -> None:
+    chain = hostile(**{f"m{n}": ((), (f"m{n + 1}",)) for n in range(5000)})
+
+    with pytest.raises(InputError, match=r"evil\.json: more than 1000000 steps"):
+        match.driver_texts(chain, [f"m{n}" for n in range(5000)])
+
+
+def test_aliases_of_many_stars_are_refused_in_time() -> None:
+    stars = hostile(**{f"m{n}": (("virtio:d0000000" + "*" * 2000, "*" + "[0-9]*" * 300), ()) for n in range(500)})
+
+    with pytest.raises(InputError, match=r"evil\.json: more than 10000000 characters"):
+        match.configured(stars, [f"virtio:d{n:08X}v00001AF4" for n in range(80)])
+
+
+def test_more_modules_than_any_kernel_has_are_refused() -> None:
+    many = hostile(**{f"m{n}": (("pci:*",), ()) for n in range(20_001)})
+
+    with pytest.raises(InputError, match="20001 drivers"):
+        match.presentable(many, ["pci"])

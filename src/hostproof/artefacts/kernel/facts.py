@@ -6,6 +6,7 @@ The encoding is canonical: the same kernel gives the same bytes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -131,9 +132,16 @@ def decode(data: bytes, name: str) -> KernelFacts:
             expected=FORMAT,
             hint="write them again with `hostproof kernel-facts`",
         )
+    if not _VERSION.fullmatch(wire.version):
+        raise InputError(
+            f"{wire.version[:80]!r} is no upstream version of Linux - at `$.version`",
+            place=Place(name),
+            expected="digits and dots such as 6.1.192, or nothing",
+        )
     return wire.facts(name)
 
 
+_VERSION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9}){0,3}(?:[-~]?rc\d{1,9})?)?", re.ASCII)
 _OPTIONAL = frozenset(
     ("package", "image_sha256", "image_name", "config_name", "config_complete", "builtin_aliases", "notes")
 )

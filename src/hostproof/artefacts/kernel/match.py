@@ -14,6 +14,9 @@ alias `acpi:PNP0501:` counts as `pnp:dPNP0501` as well, and the other way round.
 
 A module needs the modules in its `depends`; those that are built in are no modules and add nothing to a set.
 `softdep` and `PRP0001` (a table that names a device-tree `compatible`) are not followed.
+
+A kernel is written by whoever built it: modules, comparisons and steps along dependencies are counted, and one that
+wants many times more than any distribution's kernel raises InputError.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
+from hostproof.errors import InputError
+from hostproof.place import Place
 
 __all__ = [
     "BEHIND_CONTROLLER",
@@ -53,6 +58,13 @@ BEHIND_CONTROLLER = (
     "xen",
 )
 """Buses whose devices stand behind a controller, hypervisor channel or transport that a host can present."""
+
+MAX_DRIVERS = 20_000
+"""Modules, or built-in drivers with aliases; an allmodconfig of Linux 6.12 has some 10,000."""
+MAX_STEPS = 1_000_000
+"""Steps along dependencies, of all drivers together; Debian's stock kernel (4,023 modules) takes 29,000."""
+MAX_COST = 10_000_000
+"""Characters compared for all devices of a VM together; with that kernel and a TDX server it is 235,000."""
 
 Keys = tuple[tuple[str, str], ...]
 _WILD = re.compile(r"[*?\[\\]")
@@ -86,15 +98,15 @@ def matches(pattern: str, modalias: str) -> bool:
 
 def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
     """The modules that these devices make the guest load."""
-    modules = facts.modules or ()
-    found = matching({module.name: module.aliases for module in modules}, device_aliases)
+    modules = _modules(facts)
+    found = matching({module.name: module.aliases for module in modules}, device_aliases, facts.source)
     return _driver_set(modules, found)
 
 
 def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
     """The modules that some device on one of these buses would make the guest load."""
     wanted = frozenset(buses)
-    modules = facts.modules or ()
+    modules = _modules(facts)
     found: dict[str, Keys] = {}
     for module in modules:
         keys = tuple((alias, "") for alias in module.aliases if bus(alias) in wanted)
@@ -103,9 +115,15 @@ def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
     return _driver_set(modules, found)
 
 
-def matching(drivers: Mapping[str, Sequence[str]], device_aliases: Iterable[str]) -> dict[str, Keys]:
-    """Of `drivers` (name -> aliases) those that a device binds, with the aliases that met, in the drivers' order."""
-    index = AliasIndex(drivers)
+def matching(
+    drivers: Mapping[str, Sequence[str]], device_aliases: Iterable[str], source: str = "kernel"
+) -> dict[str, Keys]:
+    """Of `drivers` (name -> aliases) those that a device binds, with the aliases that met, in the drivers' order.
+
+    Raises InputError naming `source` where the aliases are more than a kernel has.
+    """
+    _bounded(len(drivers), source)
+    index = AliasIndex(drivers, source)
     found: dict[str, dict[tuple[str, str], None]] = {}
     for device in dict.fromkeys(device_aliases):
         for form in _forms(device):
@@ -121,13 +139,46 @@ def driver_text(facts: KernelFacts, name: str) -> int:
 
 def driver_texts(facts: KernelFacts, names: Iterable[str]) -> dict[str, int]:
     """`driver_text` of several modules."""
-    by_name = {module.name: module for module in facts.modules or ()}
-    return {name: sum(by_name[other].text_bytes for other in _closure(by_name, (name,))) for name in names}
+    by_name = {module.name: module for module in _modules(facts)}
+    purse = _Purse(MAX_STEPS, facts.source, "steps along the dependencies of modules")
+    return {name: sum(by_name[other].text_bytes for other in _closure(by_name, (name,), purse)) for name in names}
 
 
 def builtin_matches(facts: KernelFacts, device_aliases: Iterable[str]) -> dict[str, Keys]:
     """Built-in drivers that these devices bind, as far as `modules.builtin.modinfo` holds their aliases."""
-    return matching(facts.builtin_aliases, device_aliases)
+    return matching(facts.builtin_aliases, device_aliases, facts.source)
+
+
+class _Purse:
+    """What may be spent on one input."""
+
+    __slots__ = ("left", "limit", "source", "what")
+
+    def __init__(self, limit: int, source: str, what: str) -> None:
+        self.left = self.limit = limit
+        self.source = source
+        self.what = what
+
+    def spend(self, cost: int) -> None:
+        """Raises InputError where nothing is left."""
+        self.left -= cost
+        if self.left < 0:
+            raise InputError(
+                f"more than {self.limit} {self.what}", place=Place(self.source), expected="the modules of a kernel"
+            )
+
+
+def _modules(facts: KernelFacts) -> Sequence[Module]:
+    modules = facts.modules or ()
+    _bounded(len(modules), facts.source)
+    return modules
+
+
+def _bounded(drivers: int, source: str) -> None:
+    if drivers > MAX_DRIVERS:
+        raise InputError(
+            f"{drivers} drivers", place=Place(source), expected=f"the drivers of one kernel, at most {MAX_DRIVERS}"
+        )
 
 
 def _driver_set(modules: Sequence[Module], found: Mapping[str, Keys]) -> DriverSet:
@@ -141,7 +192,7 @@ def _driver_set(modules: Sequence[Module], found: Mapping[str, Keys]) -> DriverS
     )
 
 
-def _closure(by_name: Mapping[str, Module], names: Iterable[str]) -> set[str]:
+def _closure(by_name: Mapping[str, Module], names: Iterable[str], purse: _Purse | None = None) -> set[str]:
     """`names` and all modules they need; what is no module (it is built in) is left out."""
     seen: set[str] = set()
     stack = [name for name in names if name in by_name]
@@ -149,6 +200,8 @@ def _closure(by_name: Mapping[str, Module], names: Iterable[str]) -> set[str]:
         name = stack.pop()
         if name not in seen:
             seen.add(name)
+            if purse is not None:
+                purse.spend(1 + len(by_name[name].depends))
             stack.extend(other for other in by_name[name].depends if other in by_name and other not in seen)
     return seen
 
@@ -166,7 +219,8 @@ def _forms(device: str) -> tuple[str, ...]:
 class AliasIndex:
     """Patterns by their literal beginning, so that a device is compared with the few that can match it."""
 
-    def __init__(self, drivers: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, drivers: Mapping[str, Sequence[str]], source: str = "kernel") -> None:
+        self._purse = _Purse(MAX_COST, source, "characters of aliases to compare with the VM's devices")
         self._by_head: dict[str, list[tuple[str, str, str]]] = {}
         for name, aliases in drivers.items():
             for alias in aliases:
@@ -184,9 +238,16 @@ class AliasIndex:
             if length > len(text):
                 break
             for name, alias, pattern in self._by_head.get(text[:length], ()):
+                self._purse.spend(_cost(pattern, text))
                 if _Pattern(pattern).matches(text):
                     found.append((name, alias))
         return found
+
+
+def _cost(pattern: str, text: str) -> int:
+    """What comparing the two may take: a product only where pieces are no plain text."""
+    plain = "[" not in pattern and "?" not in pattern
+    return len(pattern) + len(text) if plain else len(pattern) * (1 + len(text) // 8)
 
 
 def _normalised(pattern: str) -> str:
