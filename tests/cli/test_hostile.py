@@ -190,3 +190,40 @@ def test_a_fifo_with_a_slow_writer_is_read_to_its_end(tmp_path: Path) -> None:
 
     writer.join()
     assert data == b"x" * 200_000
+
+
+@pytest.mark.parametrize("option", ["--use", "--verifier", "--waivers"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x = " + b"9" * 5000, "a number of too many digits"),
+        (b".".join([b"a"] * 200_000) + b" = 1", "too many dots in one line"),
+        (b"[" + b".".join([b"a"] * 200_000) + b"]", "too many dots in one line"),
+        (b"x = " + b"[" * 50_000, "nested too deeply"),
+        (b"a = 1\n\nb = \xff", "not UTF-8"),
+        (b"a = 1\nb = = 2", ":2:5"),
+        (b"x = 2027-02-30", ":1:"),
+    ],
+)
+def test_hostile_toml_is_refused_in_time_and_with_its_place(
+    option: str, content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hostile.toml"
+    path.write_bytes(content)
+
+    status = main(["assess", SNP, option, str(path)])
+
+    captured = capsys.readouterr().err
+    assert status == 3
+    assert said in captured
+    assert "defect" not in captured
+
+
+def test_thousands_of_waivers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "waivers.toml"
+    path.write_text('[[waiver]]\nrows = "C*/*/T*"\nreason = "r"\nowner = "o"\nexpires = 2099-01-01\n' * 2001)
+
+    status = main(["assess", SNP, "--waivers", str(path)])
+
+    assert status == 3
+    assert "2001 waivers" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hostproof.errors import CatalogueError
-from hostproof.knowledge.load import catalogue, read_files, toml, use_from_toml
+from hostproof.knowledge import toml
+from hostproof.knowledge.load import catalogue, read_files, use_from_toml
 
 SOURCED = {"sources": ["DOC"], "checked": "primary"}
 RULE = {"when": "feature.memory", "reason": "stopped", **SOURCED}
@@ -122,7 +123,7 @@ def test_a_use_file_that_is_none_is_refused(data: bytes) -> None:
 
 def test_toml_errors_name_the_file() -> None:
     with pytest.raises(CatalogueError) as caught:
-        toml(b"a = ", "broken.toml")
+        toml.table(b"a = ", "broken.toml", kind=CatalogueError)
 
     assert caught.value.diagnosis().startswith("broken.toml: not TOML")
 

@@ -9,12 +9,12 @@ A measurement that nobody verifies closes nothing. A policy is a small TOML file
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 
 import msgspec
 
 from hostproof.errors import InputError
+from hostproof.knowledge import toml
 from hostproof.place import Place
 
 __all__ = ["REGISTERS", "VerifierPolicy", "read"]
@@ -71,10 +71,10 @@ def read(data: bytes, name: str) -> VerifierPolicy:
     place = Place(name)
     if len(data) > MAX_BYTES:
         raise InputError("a verifier's policy is larger than 1 MiB", place=place)
+    expected = 'name = "...", checks = ["MRTD", ...]'
     try:
-        file = msgspec.convert(tomllib.loads(data.decode()), _File)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, msgspec.ValidationError) as error:
-        expected = 'name = "...", checks = ["MRTD", ...]'
+        file = msgspec.convert(toml.table(data, name, refusal="not a verifier's policy", expected=expected), _File)
+    except msgspec.ValidationError as error:
         raise InputError(f"not a verifier's policy: {error}", place=place, expected=expected) from None
     for check in file.checks:
         if check not in REGISTERS:

@@ -7,7 +7,6 @@ reference to a channel, feature, primitive or option that is not there.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hostproof.errors import CatalogueError
+from hostproof.knowledge import toml
 from hostproof.knowledge.predicate import Asked, parse
 from hostproof.knowledge.records import (
     Attack,
@@ -101,15 +101,7 @@ def catalogue() -> Catalogue:
     """The catalogue that hostproof ships. Raises CatalogueError where it is not consistent."""
     folder = resources.files("hostproof.knowledge") / "catalogue"
     files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return read_files({item.name: toml(item.read_bytes(), item.name) for item in files})
-
-
-def toml(data: bytes, name: str) -> dict[str, Any]:
-    """The table that TOML bytes hold. Raises CatalogueError naming the file and the line."""
-    try:
-        return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CatalogueError(f"not TOML: {error}", place=Place(name)) from None
+    return read_files({item.name: toml.table(item.read_bytes(), item.name, kind=CatalogueError) for item in files})
 
 
 def read_files(tables: Mapping[str, Mapping[str, Any]]) -> Catalogue:
@@ -144,7 +136,7 @@ def use_from_toml(data: bytes, name: str) -> Use:
 
     Raises CatalogueError naming the axis that is missing or wrong.
     """
-    table = toml(data, name)
+    table = toml.table(data, name, kind=CatalogueError)
     if "use" not in table:
         return _convert(table, Use, name)
     uses = _convert(table, UseFile, name).use

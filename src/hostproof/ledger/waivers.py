@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -24,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from hostproof.errors import InputError
+from hostproof.knowledge import toml
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.model import Evidence, Row, WaiverReport
 from hostproof.place import Place
@@ -31,6 +31,7 @@ from hostproof.place import Place
 __all__ = ["Waivers", "apply", "read"]
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_WAIVERS = 2000
 Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
@@ -60,11 +61,13 @@ def read(data: bytes, name: str) -> Waivers:
     place = Place(name)
     if len(data) > MAX_BYTES:
         raise InputError("a waiver file is larger than 4 MiB", place=place)
+    expected = '[[waiver]] with rows = "CHANNEL/INSTANCE/THREAT", reason, owner, expires = YYYY-MM-DD'
     try:
-        file = msgspec.convert(tomllib.loads(data.decode()), _File)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, msgspec.ValidationError) as error:
-        expected = '[[waiver]] with rows = "CHANNEL/INSTANCE/THREAT", reason, owner, expires = YYYY-MM-DD'
+        file = msgspec.convert(toml.table(data, name, refusal="not a waiver file", expected=expected), _File)
+    except msgspec.ValidationError as error:
         raise InputError(f"not a waiver file: {error}", place=place, expected=expected) from None
+    if len(file.waiver) > MAX_WAIVERS:
+        raise InputError(f"{len(file.waiver)} waivers", place=place, expected=f"at most {MAX_WAIVERS}")
     return Waivers(tuple(file.waiver), place)
 
 
