@@ -85,7 +85,7 @@ def test_with_the_runtimes_configuration_the_vm_is_that_of_the_configuration() -
 
 
 def test_initdata_is_decoded_and_its_digest_is_a_launch_field() -> None:
-    machine = with_initdata(base64.b64encode(gzip.compress(INITDATA)).decode())
+    machine = with_initdata(base64.b64encode(gzip.compress(INITDATA, mtime=0)).decode())
 
     assert machine.confidential is not None
     assert (("initdata-digest", "sha256:" + hashlib.sha256(INITDATA).hexdigest()),) == machine.confidential.fields
@@ -100,10 +100,10 @@ def test_initdata_is_decoded_and_its_digest_is_a_launch_field() -> None:
     [
         "not base64!",
         base64.b64encode(b"no gzip").decode(),
-        base64.b64encode(gzip.compress(b"algorithm = 'md5'\n")).decode(),
-        base64.b64encode(gzip.compress(b"= no toml")).decode(),
-        base64.b64encode(gzip.compress(INITDATA)[:-9]).decode(),
-        base64.b64encode(gzip.compress(b"a" * (1 << 24))).decode(),
+        base64.b64encode(gzip.compress(b"algorithm = 'md5'\n", mtime=0)).decode(),
+        base64.b64encode(gzip.compress(b"= no toml", mtime=0)).decode(),
+        base64.b64encode(gzip.compress(INITDATA, mtime=0)[:-9]).decode(),
+        base64.b64encode(gzip.compress(b"a" * (1 << 24), mtime=0)).decode(),
     ],
 )
 def test_initdata_that_is_none_is_refused(text: str) -> None:
