@@ -234,7 +234,7 @@ def _unseen_driver_rows(model: ThreatModel, subject: Subject, view: DriverView) 
             missing = Fact("kernel.builtin", None, None, "--kernel with its modules.builtin")
             yield _unseen(channel, "built-in", "drivers built into the image", missing, "no list of them was given")
         elif subject.kernel is not None and not _drivers_known(subject.kernel, view):
-            unseen = len(subject.kernel.builtin or ()) - len(view.builtin)
+            unseen = len(subject.kernel.builtin or ()) - view.known_builtin
             reason = (
                 f"{unseen} of {len(subject.kernel.builtin or ())} built-in modules carry no match keys in this package, which "
                 f"kernels write since {BUILTIN_TABLES_SINCE}: which devices they bind is not known"

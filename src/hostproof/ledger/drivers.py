@@ -14,7 +14,7 @@ from hostproof.artefacts.kernel import match
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.machine.model import Machine
 from hostproof.knowledge.records import BuiltinDriver
-from hostproof.ledger.instances import DriverView
+from hostproof.ledger.instances import DriverView, by_bus
 from hostproof.ledger.model import DriverCount, Headline
 
 __all__ = ["count", "drivers_line", "mebibytes", "total", "view", "with_line"]
@@ -27,14 +27,15 @@ def view(
     known_builtin: Mapping[str, BuiltinDriver],
 ) -> DriverView:
     """The driver sets of `kernel` under `machine`, where the host may present devices of `buses`."""
-    if kernel is None or kernel.modules is None:
-        return DriverView(builtin=_builtin(kernel, known_builtin))
+    builtin = _builtin(kernel, known_builtin)
     aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
+    builtin_keys = by_bus({name: [(alias, "") for alias in keys] for name, keys in builtin.items()})
+    if kernel is None or kernel.modules is None:
+        return DriverView(builtin_keys=builtin_keys, known_builtin=len(builtin))
     configured = match.configured(kernel, aliases) if machine is not None and not machine.opaque else None
     presentable = match.presentable(kernel, buses)
     behind = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER])
-    direct = dict.fromkeys([*(configured.direct if configured else ()), *presentable.direct, *behind.direct])
-    builtin = _builtin(kernel, known_builtin)
+    direct = dict.fromkeys([*(configured.direct if configured else ()), *behind.direct])
     return DriverView(
         configured=configured,
         presentable=presentable,
@@ -42,8 +43,11 @@ def view(
         total_modules=len(kernel.modules),
         total_text=sum(module.text_bytes for module in kernel.modules),
         text=match.driver_texts(kernel, direct),
-        builtin=builtin,
-        builtin_configured=match.matching(builtin, aliases, kernel.source),
+        configured_keys=by_bus(configured.keys) if configured else {},
+        presentable_keys=by_bus(behind.keys),
+        builtin_keys=builtin_keys,
+        builtin_configured_keys=by_bus(match.matching(builtin, aliases, kernel.source)),
+        known_builtin=len(builtin),
     )
 
 

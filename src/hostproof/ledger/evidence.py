@@ -20,6 +20,7 @@ from hostproof.knowledge.records import Audit, Mitigation, Pin
 from hostproof.knowledge.terms import Checked, Coverage, Status, Tree, Verdict
 from hostproof.ledger.instances import Occurrence
 from hostproof.ledger.model import Evidence, FactSeen, PlaceSeen
+from hostproof.ledger.patterns import meets
 from hostproof.managers.verdicts import PrimitiveVerdict
 from hostproof.place import Place
 
@@ -123,7 +124,7 @@ class Rooms:
     def attestation(self, occurrence: Occurrence, row_id: str) -> Iterator[Finding]:
         """A row is attested where a measurement covers its content and a verifier's policy checks that measurement."""
         for pattern, pin in self.by_channel[occurrence.channel.id][1]:
-            if fnmatch.fnmatchcase(row_id, pattern):
+            if meets(row_id, pattern):
                 yield self._pin(pin)
 
     def _pin(self, pin: Pin) -> Finding:
@@ -173,7 +174,7 @@ class Rooms:
         if occurrence.driver is not None:
             yield from self._blacklisted(occurrence.driver, pinned)
         for pattern, mitigation in self.by_channel[occurrence.channel.id][0]:
-            if fnmatch.fnmatchcase(row_id, pattern):
+            if meets(row_id, pattern):
                 yield self._mitigation(mitigation, pinned)
 
     def _blacklisted(self, driver: str, pinned: Mapping[str, Status]) -> Iterator[Finding]:
@@ -222,7 +223,7 @@ class Rooms:
     def hardening(self, occurrence: Occurrence, row_id: str) -> Iterator[Finding]:
         """A row is hardened where a named audit of this very code (by digest) found nothing. Changed code: stale."""
         for audit in self.catalogue.audits.values():
-            if audit.driver == occurrence.driver and any(fnmatch.fnmatchcase(row_id, row) for row in audit.rows):
+            if audit.driver == occurrence.driver and any(meets(row_id, row) for row in audit.rows):
                 yield Finding(self._audit(audit))
 
     def _audit(self, audit: Audit) -> Evidence:

@@ -8,10 +8,10 @@ by the adversary and proves nothing about what the guest will be fed.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hostproof.artefacts.kernel.match import DriverSet
+from hostproof.artefacts.kernel.match import DriverSet, bus
 from hostproof.artefacts.machine.model import Device, HostInput, Machine, Unread
 from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
@@ -19,7 +19,12 @@ from hostproof.knowledge.records import Channel, Instance
 from hostproof.knowledge.terms import Checked, Presence, Threat
 from hostproof.place import Place
 
-__all__ = ["DriverView", "Occurrence", "catalogued", "drivers", "host_inputs", "unread"]
+__all__ = ["DriverView", "Occurrence", "by_bus", "catalogued", "drivers", "host_inputs", "unread"]
+
+
+Key = tuple[str, str]
+"""A module alias and the device alias that it matches ("" where any device of the bus would do)."""
+KeysByBus = dict[str, dict[str, Key]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,13 @@ class DriverView:
     total_text: int = 0
     text: dict[str, int] = field(default_factory=dict)
     """Executable bytes of each direct driver with everything it depends on."""
-    builtin: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    configured_keys: KeysByBus = field(default_factory=dict)
+    presentable_keys: KeysByBus = field(default_factory=dict)
+    """With those behind a presented controller."""
+    builtin_keys: KeysByBus = field(default_factory=dict)
+    builtin_configured_keys: KeysByBus = field(default_factory=dict)
+    known_builtin: int = 0
     """Built-in drivers with known match keys."""
-    builtin_configured: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    """Those of them that a device of the definition binds: module alias and device alias of each match."""
 
 
 def catalogued(catalogue: Catalogue, channel: Channel, facts: Facts, machine: Machine | None) -> Iterator[Occurrence]:
@@ -111,48 +119,45 @@ def _device(patterns: Sequence[str], machine: Machine | None) -> Device | None:
 
 
 def drivers(channel: Channel, view: DriverView, machine: Machine | None) -> Iterator[Occurrence]:
-    """The drivers whose match keys belong to this channel, configured ones first, then by name."""
-    if not channel.driver_buses:
-        return
-    configured = _matches(channel, view.configured)
-    presentable = _matches(channel, view.presentable) | _matches(channel, view.behind_controller)
-    for name in sorted(configured | presentable.keys()):
-        keys = configured.get(name) or presentable[name]
-        is_configured = name in configured
-        yield _driver(channel, name, is_configured, keys, view.text.get(name), machine)
-    for name, aliases in sorted(view.builtin.items()):
-        met = tuple(pair for pair in view.builtin_configured.get(name, ()) if _bus(pair[0]) in channel.driver_buses)
-        keys = met or tuple((alias, "") for alias in aliases if _bus(alias) in channel.driver_buses)
-        if keys and name not in configured and name not in presentable:
-            yield _driver(channel, name, bool(met), keys, None, machine)
+    """The drivers whose match keys belong to this channel: loadable ones by name, then built-in ones."""
+    configured = _on(channel, view.configured_keys)
+    presentable = _on(channel, view.presentable_keys)
+    for name in sorted(configured | presentable):
+        key = configured.get(name) or presentable[name]
+        yield _driver(channel, name, name in configured, key, view.text.get(name), machine)
+    met, known = _on(channel, view.builtin_configured_keys), _on(channel, view.builtin_keys)
+    for name in sorted(known):
+        if name not in configured and name not in presentable:
+            yield _driver(channel, name, name in met, met.get(name) or known[name], None, machine)
 
 
-def _matches(channel: Channel, drivers: DriverSet | None) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Direct drivers with a match key on one of the channel's buses: name -> (module alias, device alias) pairs."""
-    if drivers is None:
-        return {}
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for name, keys in drivers.keys.items():
-        mine = tuple(pair for pair in keys if _bus(pair[0]) in channel.driver_buses)
-        if mine:
-            found[name] = mine
+def _on(channel: Channel, keys: KeysByBus) -> dict[str, Key]:
+    """Drivers with a match key on one of the channel's buses, each with the first of its keys there."""
+    found: dict[str, Key] = {}
+    for name_of_bus in channel.driver_buses:
+        for name, key in keys.get(name_of_bus, {}).items():
+            found.setdefault(name, key)
     return found
 
 
-def _bus(alias: str) -> str:
-    """The bus of a module alias: `acpi` for `acpi*:PNP0501:*`, `pci` for `pci:v00008086d*`."""
-    return alias.split(":", 1)[0].rstrip("*")
+def by_bus(keys: Mapping[str, Iterable[Key]]) -> KeysByBus:
+    """Match keys by bus: bus -> driver -> its first key there. Channels ask for buses, so this is done once."""
+    found: KeysByBus = {}
+    for name, pairs in keys.items():
+        for pair in pairs:
+            found.setdefault(bus(pair[0]), {}).setdefault(name, pair)
+    return found
 
 
 def _driver(
     channel: Channel,
     name: str,
     is_configured: bool,
-    keys: tuple[tuple[str, str], ...],
+    key: Key,
     text_bytes: int | None,
     machine: Machine | None,
 ) -> Occurrence:
-    alias, device_alias = keys[0]
+    alias, device_alias = key
     device = None
     if is_configured and machine is not None:
         device = next((device for device in machine.devices if device_alias and device_alias in device.aliases), None)

@@ -14,7 +14,6 @@ An expired waiver accepts nothing, and one that matches no row that would be ope
 from __future__ import annotations
 
 import datetime
-import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,6 +25,7 @@ from hostproof.errors import InputError
 from hostproof.knowledge import toml
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.model import Evidence, Row, WaiverReport
+from hostproof.ledger.patterns import meets
 from hostproof.place import Place
 
 __all__ = ["Waivers", "apply", "read"]
@@ -89,7 +89,7 @@ def apply(rows: Sequence[Row], waivers: Waivers, today: datetime.date) -> tuple[
 
 
 def _matches(row: Row, waiver: Waiver) -> bool:
-    return row.status is Status.OPEN and fnmatch.fnmatchcase(row.id, waiver.rows)
+    return row.status is Status.OPEN and meets(row.id, waiver.rows)
 
 
 def _waiver_for(row: Row, waivers: Waivers, today: datetime.date) -> int | None:
