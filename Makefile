@@ -14,7 +14,7 @@ endif
 KERNELS ?= linux-image-6.1.0-55-amd64-unsigned linux-image-6.1.0-55-cloud-amd64-unsigned
 export HOSTPROOF_KERNELS ?= $(CURDIR)/.kernels
 
-.PHONY: demo test test-all check bench kernels generate clean
+.PHONY: demo test test-all check bench kernels machines generate clean
 
 demo: $(STAMP)
 	$(RUN)/hostproof assess examples/snp/vm.args \
@@ -23,7 +23,7 @@ demo: $(STAMP)
 	  --gate none --page ledger.html
 
 # -rfEs: what is skipped says why.
-test: $(STAMP) check $(if $(filter all,$(SUITE)),kernels)
+test: $(STAMP) check $(if $(filter all,$(SUITE)),kernels machines)
 	$(RUN)/pytest -n 2 -rfEs $(if $(filter fast,$(SUITE)),-m "not slow")
 
 test-all:
@@ -36,6 +36,10 @@ check: $(STAMP)
 
 bench: $(STAMP) kernels
 	$(RUN)/python benchmarks/run.py
+
+# The machines that readers and inventories are compared with; where they cannot be had, those tests skip with a reason.
+machines:
+	bash scripts/install_qemu.sh
 
 kernels:
 	bash scripts/fetch_kernels.sh "$$HOSTPROOF_KERNELS" $(KERNELS)

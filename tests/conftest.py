@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a slow reader: examples have no deadline of their own. CI repeats the same examples every time.
+settings.register_profile("hostproof", deadline=None, derandomize=os.environ.get("CI", "") not in ("", "false", "0"))
+settings.load_profile("hostproof")
 
 
 @pytest.fixture(scope="session")

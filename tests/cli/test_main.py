@@ -221,3 +221,27 @@ def test_an_unforeseen_failure_says_that_it_is_ours(
     assert status == 3
     assert "a defect of hostproof" in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_a_companion_without_a_definition_is_not_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["assess", "--technology", "tdx", "--companion", FACTS])
+
+    assert status == 2
+    assert "name the definition too" in capsys.readouterr().err
+
+
+def test_a_program_is_no_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["assess", SNP, "--kernel", sys.executable])
+
+    assert status == 3
+    assert "Linux version" in capsys.readouterr().err
+
+
+def test_a_configuration_given_beside_a_kernel_is_an_input_with_its_digest(tmp_path: Path) -> None:
+    config, output = tmp_path / "config", tmp_path / "ledger.json"
+    config.write_text("# Linux/x86 6.12.0 Kernel Configuration\nCONFIG_MODULES=y\n")
+
+    main(["assess", SNP, "--config", str(config), "--format", "json", "--output", str(output)])
+
+    inputs = {item["role"]: item["sha256"] for item in json.loads(output.read_bytes())["inputs"]}
+    assert len(inputs["kernel"]) == 64

@@ -28,6 +28,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("new", metavar="NEW", help="ledger (JSON) to compare with it")
     parser.add_argument("--format", choices=("terminal", "json"), default="terminal")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("-v", "--verbose", action="store_true", help="every row that changed")
     parser.set_defaults(run=run)
 
 
@@ -43,5 +44,7 @@ def run(args: argparse.Namespace) -> int:
         from hostproof.report import diff_terminal
 
         color = args.output is None and show.colour()
-        files.write_output(diff_terminal.to_text(change, width=show.width(), color=color), args.output)
+        files.write_output(
+            diff_terminal.to_text(change, width=show.width(), color=color, verbose=args.verbose), args.output
+        )
     return 1 if change.is_worse else 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostproof.artefacts import cmdline
 from hostproof.artefacts.kernel import read as kernel_reader
-from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.facts import KernelFacts, encode
 from hostproof.artefacts.machine import read as machine_reader
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation import verifier
@@ -75,6 +75,8 @@ def _machine(args: argparse.Namespace, inputs: _Inputs) -> Machine | None:
     if args.vm is None:
         if args.technology is None:
             raise UsageError("nothing to assess", hint="name a VM definition, or a technology with --technology")
+        if args.companion:
+            raise UsageError("--companion stands beside a VM definition", hint="name the definition too")
         return None
     data = files.read_bytes(args.vm, "the definition")
     companions = {name: files.read_bytes(name, "the companion") for name in args.companion}
@@ -112,7 +114,10 @@ def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) ->
     for name in names:
         more = kernel_reader.read_kernel(Path(name), config=config, modules=modules, progress=report)
         facts = more if facts is None else kernel_reader.merge(facts, more)
-        inputs.seen.append(InputFile("kernel", files.label(name), more.package or more.release, more.image_sha256))
+        digest = more.image_sha256 or files.sha256(encode(more))
+        inputs.seen.append(InputFile("kernel", files.label(name), more.package or more.release, digest))
+    if config is not None:
+        inputs.add("configuration", args.config, files.read_bytes(args.config, "the configuration"))
     return facts
 
 

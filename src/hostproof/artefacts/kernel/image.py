@@ -68,7 +68,14 @@ def read_image(data: bytes, name: str, limits: Limits = DEFAULT) -> Image:
     if data[:4] == b"\x7fELF" and len(data) > 20:
         order = "little" if data[5] == 1 else "big"
         machine = int.from_bytes(data[18:20], "little" if order == "little" else "big")
-        return _with_banner("vmlinux", _banner(data), MACHINES.get((machine, data[4]), ""))
+        banner = _banner(data)
+        if not banner:
+            raise InputError(
+                "an ELF file without the banner of a kernel",
+                place=Place(name),
+                expected="a vmlinux, which holds `Linux version RELEASE (...`",
+            )
+        return _with_banner("vmlinux", banner, MACHINES.get((machine, data[4]), ""))
     if detect(data[:8]) == "gzip":  # an arm64 Image.gz
         return read_image(_nested(data, name, limits), name, limits)
     raise InputError(
