@@ -144,8 +144,11 @@ def by_bus(keys: Mapping[str, Iterable[Key]]) -> KeysByBus:
     """Match keys by bus: bus -> driver -> its first key there. Channels ask for buses, so this is done once."""
     found: KeysByBus = {}
     for name, pairs in keys.items():
+        head = "\n"  # no alias begins with it; a driver's aliases stand bus by bus, so most are passed over by it
         for pair in pairs:
-            found.setdefault(bus(pair[0]), {}).setdefault(name, pair)
+            if not pair[0].startswith(head):
+                head = pair[0].partition(":")[0] + ":"
+                found.setdefault(bus(pair[0]), {}).setdefault(name, pair)
     return found
 
 
