@@ -20,7 +20,7 @@ from hostproof.knowledge.records import Audit, Mitigation, Pin
 from hostproof.knowledge.terms import Checked, Coverage, Status, Tree, Verdict
 from hostproof.ledger.instances import Occurrence
 from hostproof.ledger.model import Evidence, FactSeen, PlaceSeen
-from hostproof.ledger.patterns import meets
+from hostproof.ledger.patterns import meets, parts_meet
 from hostproof.managers.verdicts import PrimitiveVerdict
 from hostproof.place import Place
 
@@ -74,7 +74,7 @@ class Rooms:
     """Name of the VM definition: what it switches rests on the launch policy."""
     mitigations: dict[str, tuple[Truth, Truth]] = field(init=False)
     pins: dict[str, tuple[Truth, Fact]] = field(init=False)
-    by_channel: dict[str, tuple[list[tuple[str, Mitigation]], list[tuple[str, Pin]]]] = field(init=False)
+    by_channel: dict[str, tuple[list[tuple[list[str], Mitigation]], list[tuple[list[str], Pin]]]] = field(init=False)
 
     def __post_init__(self) -> None:
         mitigations = {
@@ -85,15 +85,15 @@ class Rooms:
             name: (parse(record.when)(self.facts), self.facts.fact(f"verifier.{record.register}"))
             for name, record in self.catalogue.pins.items()
         }
-        by_channel: dict[str, tuple[list[tuple[str, Mitigation]], list[tuple[str, Pin]]]] = {
+        by_channel: dict[str, tuple[list[tuple[list[str], Mitigation]], list[tuple[list[str], Pin]]]] = {
             channel: ([], []) for channel in self.catalogue.channels
         }
         for mitigation in self.catalogue.mitigations.values():
             for channel, pattern in _by_channel(mitigation.closes, self.catalogue.channels):
-                by_channel[channel][0].append((pattern, mitigation))
+                by_channel[channel][0].append((pattern.split("/"), mitigation))
         for pin in self.catalogue.pins.values():
             for channel, pattern in _by_channel(pin.rows, self.catalogue.channels):
-                by_channel[channel][1].append((pattern, pin))
+                by_channel[channel][1].append((pattern.split("/"), pin))
         object.__setattr__(self, "mitigations", mitigations)
         object.__setattr__(self, "pins", pins)
         object.__setattr__(self, "by_channel", by_channel)
@@ -123,8 +123,9 @@ class Rooms:
 
     def attestation(self, occurrence: Occurrence, row_id: str) -> Iterator[Finding]:
         """A row is attested where a measurement covers its content and a verifier's policy checks that measurement."""
+        parts = row_id.split("/")
         for pattern, pin in self.by_channel[occurrence.channel.id][1]:
-            if meets(row_id, pattern):
+            if parts_meet(parts, pattern):
                 yield self._pin(pin)
 
     def _pin(self, pin: Pin) -> Finding:
@@ -173,8 +174,9 @@ class Rooms:
             yield Finding(missing=occurrence.missing)
         if occurrence.driver is not None:
             yield from self._blacklisted(occurrence.driver, pinned)
+        parts = row_id.split("/")
         for pattern, mitigation in self.by_channel[occurrence.channel.id][0]:
-            if meets(row_id, pattern):
+            if parts_meet(parts, pattern):
                 yield self._mitigation(mitigation, pinned)
 
     def _blacklisted(self, driver: str, pinned: Mapping[str, Status]) -> Iterator[Finding]:
