@@ -7,7 +7,7 @@ canonical encoding the same bytes.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hostproof import __version__
@@ -23,7 +23,7 @@ from hostproof.knowledge.threat_model import ThreatModel, derive
 from hostproof.ledger import attacks, boot_options, drivers, headline, instances, summaries
 from hostproof.ledger.decide import Court, missing_facts
 from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
-from hostproof.ledger.evidence import PINNED_FIRST, Rooms, fact_seen, place_seen
+from hostproof.ledger.evidence import PINNED_FIRST, POLICY_ROW, Rooms, fact_seen, place_seen
 from hostproof.ledger.features import launch_policy, resolve
 from hostproof.ledger.instances import DriverView, Occurrence
 from hostproof.ledger.model import FORMAT, Control, Headline, InputFile, Ledger, MissingFact, Row, WaiverReport
@@ -108,7 +108,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         technology_name=subject.technology.name,
         use=subject.use.id,
         use_name=subject.use.name,
-        headline=_headline(subject, model, facts, view),
+        headline=_headline(subject, model, facts, view, rows),
         control=Control(controlled, existing, len(catalogue.channels)),
         inputs=list(subject.inputs),
         objectives=summaries.objectives(catalogue, model),
@@ -269,10 +269,11 @@ def _unseen(channel: Channel, instance: str, name: str, missing: Fact, reason: s
     )
 
 
-def _headline(subject: Subject, model: ThreatModel, facts: VmFacts, view: DriverView) -> Headline:
+def _headline(subject: Subject, model: ThreatModel, facts: VmFacts, view: DriverView, rows: Sequence[Row]) -> Headline:
     confidential = subject.machine.confidential if subject.machine else None
     policy = launch_policy(subject.technology, confidential)
-    declaration = headline.Declaration(subject.machine, subject.technology, subject.asked, policy)
+    pinned = next((row.status for row in rows if row.id == POLICY_ROW), None)
+    declaration = headline.Declaration(subject.machine, subject.technology, subject.asked, policy, pinned)
     counts = Headline(
         confidential=headline.confidential_line(declaration, model, facts),
         drivers="",

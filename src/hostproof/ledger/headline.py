@@ -9,8 +9,9 @@ from hostproof.artefacts.machine.model import Machine
 from hostproof.artefacts.policy import Policy, format_line
 from hostproof.knowledge.predicate import Facts, parse
 from hostproof.knowledge.records import Technology
-from hostproof.knowledge.terms import Objective
+from hostproof.knowledge.terms import Objective, Status
 from hostproof.knowledge.threat_model import Judgement, ThreatModel
+from hostproof.ledger.evidence import POLICY_ROW
 from hostproof.place import Place
 
 __all__ = ["Declaration", "confidential_line", "warnings"]
@@ -25,6 +26,8 @@ class Declaration:
     asked: bool
     """Whether the technology was given with `--technology` rather than read from the definition."""
     policy: Policy | None
+    policy_pinned: Status | None
+    """Status of the row that says whether anything pins the launch policy; None where there is no such row."""
 
 
 def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts) -> str:
@@ -77,6 +80,11 @@ def warnings(declaration: Declaration, facts: Facts) -> Iterator[str]:
         if policy.debug_allowed:
             yield "the launch policy allows debugging: the host may read and write this guest's memory"
         yield from (f"launch policy: {problem}" for problem in policy.problems)
+        if declaration.policy_pinned is not None and not declaration.policy_pinned.closed:
+            yield (
+                f"this launch policy is what the host's definition says, and {POLICY_ROW} is {declaration.policy_pinned}: "
+                "unless a verifier checks it, a host may launch with another"
+            )
     machine = declaration.machine
     if machine is not None and machine.confidential is not None and machine.confidential.policy_origin:
         origin = machine.confidential.policy_origin

@@ -140,7 +140,7 @@ def test_a_real_definition_shows_what_people_found_in_it(
         (b'{"a": 1}', "no VM definition"),
         (b"<html></html>", "no VM definition"),
         (b"<!-- never closed", "no VM definition"),
-        (b"CONFIG_SMP=y\n# CONFIG_KVM is not set\n", "a kernel configuration is no VM definition"),
+        (b"CONFIG_SMP=y\n# CONFIG_KVM is not set\n", "not a VM definition but a kernel configuration"),
         (b"\x7fELF" + b"\0" * 60, "an ELF file"),
         (b"!<arch>\ndebian-binary", "a Debian package"),
         (b'{"format": "hostproof-ledger/1"}', "a ledger of hostproof"),

@@ -58,7 +58,7 @@ def read(data: bytes, name: str, *, companions: Mapping[str, bytes] | None = Non
     found = detect.kind(data, name)
     if found in detect.NEIGHBOURS:
         what, hint = detect.NEIGHBOURS[found]
-        raise InputError(f"{what} is no VM definition", place=Place(name), expected="a VM definition", hint=hint)
+        raise InputError(f"not a VM definition but {what}", place=Place(name), expected="a VM definition", hint=hint)
     module = import_module(f"hostproof.artefacts.machine.{READERS[found]}")
     given = {"companions": companions or {}} if found in _TAKES_COMPANIONS else {}
     result = module.read(data, name, **given)

@@ -1,0 +1,49 @@
+"""The first lines: what must not be missed is said before the rows."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from hostproof.artefacts.machine import qemu
+from hostproof.attestation.verifier import VerifierPolicy
+from hostproof.knowledge.load import catalogue
+from hostproof.ledger.assess import Subject, assess
+from hostproof.ledger.model import Headline
+from hostproof.managers.verdicts import CatalogueVerdicts
+from hostproof.place import Place
+
+LINE = "qemu-system-x86_64 -nodefaults -machine q35,confidential-guest-support=s -object sev-snp-guest,id=s,policy={}"
+
+
+def headline(policy: str, *checks: str) -> Headline:
+    known = catalogue()
+    verifier = VerifierPolicy("v", frozenset(checks), Place("v.toml")) if checks else None
+    subject = Subject(
+        name="vm",
+        technology=known.technologies["sev-snp"],
+        use=known.uses["third-party-server"],
+        today=datetime.date(2026, 11, 1),
+        machine=qemu.read(LINE.format(policy).encode(), "vm"),
+        verifier=verifier,
+    )
+    return assess(known, subject, CatalogueVerdicts()).headline
+
+
+def test_a_debug_guest_is_named_in_the_first_line_and_warned_of() -> None:
+    found = headline("0xb0000", "POLICY")
+
+    assert "debug ALLOWED (bit 19)" in found.confidential
+    assert found.warnings[0].startswith("the launch policy allows debugging")
+
+
+def test_a_policy_that_the_firmware_refuses_is_warned_of() -> None:
+    assert [text for text in headline("0x24", "POLICY").warnings if "bit 17 must be one" in text] != []
+
+
+@pytest.mark.parametrize(("checks", "warned"), [((), True), (("LAUNCH_DIGEST",), True), (("POLICY",), False)])
+def test_a_policy_that_nobody_checks_is_only_what_the_host_says(checks: tuple[str, ...], warned: bool) -> None:
+    warnings = [text for text in headline("0x30000", *checks).warnings if "a host may launch with another" in text]
+
+    assert bool(warnings) is warned
