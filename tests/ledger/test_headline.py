@@ -9,8 +9,9 @@ import pytest
 from hostproof.artefacts.machine import qemu
 from hostproof.attestation.verifier import VerifierPolicy
 from hostproof.knowledge.load import catalogue
+from hostproof.knowledge.terms import Status
 from hostproof.ledger.assess import Subject, assess
-from hostproof.ledger.model import Headline
+from hostproof.ledger.model import Headline, Ledger
 from hostproof.managers.verdicts import CatalogueVerdicts
 from hostproof.place import Place
 
@@ -18,6 +19,10 @@ LINE = "qemu-system-x86_64 -nodefaults -machine q35,confidential-guest-support=s
 
 
 def headline(policy: str, *checks: str) -> Headline:
+    return ledger(policy, *checks).headline
+
+
+def ledger(policy: str, *checks: str) -> Ledger:
     known = catalogue()
     verifier = VerifierPolicy("v", frozenset(checks), Place("v.toml")) if checks else None
     subject = Subject(
@@ -28,7 +33,7 @@ def headline(policy: str, *checks: str) -> Headline:
         machine=qemu.read(LINE.format(policy).encode(), "vm"),
         verifier=verifier,
     )
-    return assess(known, subject, CatalogueVerdicts()).headline
+    return assess(known, subject, CatalogueVerdicts())
 
 
 def test_a_debug_guest_is_named_in_the_first_line_and_warned_of() -> None:
@@ -47,3 +52,10 @@ def test_a_policy_that_nobody_checks_is_only_what_the_host_says(checks: tuple[st
     warnings = [text for text in headline("0x30000", *checks).warnings if "a host may launch with another" in text]
 
     assert bool(warnings) is warned
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("0x30000", Status.ATTESTED), ("0xb0000", Status.OPEN)])
+def test_checking_a_policy_that_allows_debugging_closes_nothing(policy: str, expected: Status) -> None:
+    rows = {row.id: row.status for row in ledger(policy, "POLICY").rows}
+
+    assert rows["C09/debug-policy/T1"] is expected

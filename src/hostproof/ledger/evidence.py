@@ -45,7 +45,7 @@ PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
 """Rows that other rows rest on: what a command line or a launch policy closes is closed only while these are."""
 
 DEFINITION = "definition"
-NOT_MEASURED = "no measurement covers it"
+NOT_MEASURED = "no measurement closes it"
 NEVER = "it cannot be enabled"
 
 _ROOM_OF_STATUS = {Status.SEALED: "end-to-end", Status.HARDENED: "hardening", Status.PREVENTED: "security-manager"}
