@@ -276,6 +276,25 @@ class TestDrivers:
         assert (presentable.presence, presentable.place) == (Presence.PRESENTABLE, None)
         assert "C13/usbhid/T3" not in {item.id for item in value.rows}
 
+    def test_what_stands_behind_a_presented_controller_is_one_row_with_its_code(self) -> None:
+        found = row(ledger(self.world(), kernel=self.guest()), "C13/behind-controllers/T3")
+
+        assert (found.status, found.presence, found.text_bytes) == (Status.OPEN, Presence.PRESENTABLE, 900)
+        assert found.facts[0].value == "1 modules beyond the presentable ones: usbhid"
+
+    def test_cpuid_and_smbios_make_user_space_load_drivers_too(self) -> None:
+        world = catalogue(channel=[channel("C15", driver_buses=["cpu"]), channel("C05", driver_buses=["dmi"])])
+        guest = kernel(
+            modules=(module("kvm_amd", "cpu:type:x86,ven*fam*mod*:feature:*00C2*"), module("apple", "dmi*:svnApple*:"))
+        )
+
+        value = ledger(world, kernel=guest)
+
+        assert row(value, "C15/kvm_amd/T3").presence is Presence.PRESENTABLE
+        assert row(value, "C05/apple/T3").presence is Presence.PRESENTABLE
+        assert value.headline.presentable is not None
+        assert value.headline.presentable.modules == 0
+
     def test_the_headline_counts_both_sets_closed_over_dependencies(self) -> None:
         value = ledger(self.world(), kernel=self.guest(), machine=machine(device("virtio-net-pci", self.PCI)))
 

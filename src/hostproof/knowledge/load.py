@@ -189,7 +189,7 @@ class _Resolver:
             self._expect(instance.channel, whole.channels, where)
             self._all(instance.primitives, whole.primitives, where)
         for channel in whole.channels.values():
-            self._all(channel.primitives, whole.primitives, f"channel {channel.id}")
+            self._all([*channel.primitives, *channel.driver_primitives], whole.primitives, f"channel {channel.id}")
             self._all(channel.per_technology, whole.technologies, f"channel {channel.id}")
         for attack in whole.attacks.values():
             self._all(attack.primitives, whole.primitives, f"attack {attack.id}")

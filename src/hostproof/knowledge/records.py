@@ -161,6 +161,8 @@ class Channel(Sourced, frozen=True, kw_only=True):
     """Rules by which one threat (not the channel) drops out here."""
     driver_buses: list[str] = field(default_factory=list)
     """Module-alias prefixes: every driver bound by them is an instance of this channel."""
+    driver_primitives: list[str] = field(default_factory=list)
+    """Primitives that make the guest bind these drivers. Empty: those of the channel."""
 
 
 class Instance(Sourced, frozen=True, kw_only=True):

@@ -33,6 +33,9 @@ from hostproof.place import Place
 
 __all__ = ["Subject", "assess", "vm_facts"]
 
+CONTROLLERS = "C13"
+"""Controllers are PCI functions: what stands behind them is presented through this channel."""
+
 # modpost writes the match tables of built-in drivers to modules.builtin.modinfo since "Add generated modalias to
 # modules.builtin.modinfo" (Alexey Gladkov, merged 2025-09-24 for this release); older kernels have a few by hand.
 BUILTIN_TABLES_SINCE = "6.18"
@@ -92,7 +95,8 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     definition = subject.machine.place.artefact if subject.machine else ""
     rooms = Rooms(catalogue, facts, judged, subject.command_line, digests, definition)
     buses = subject.technology.presentable_buses
-    view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers)
+    homes = {bus for channel in catalogue.channels.values() for bus in channel.driver_buses}
+    view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers, homes)
     options = boot_options.seen(catalogue.command_line_options, subject.command_line)
     rows = boot_options.listed(_rows(catalogue, subject, model, rooms, view), options)
     reports: list[WaiverReport] = []
@@ -157,6 +161,8 @@ def _occurrences(
         drivers_found = list(instances.drivers(channel, view, subject.machine))
         yield from found
         yield from drivers_found
+        if channel.id == CONTROLLERS:
+            yield from instances.behind_controllers(channel, view)
         if channel.driver_buses:
             if not drivers_found and subject.kernel is not None and _drivers_known(subject.kernel, view):
                 yield _no_driver(channel, subject.kernel)

@@ -112,8 +112,12 @@ def _evidence(judgement: Judgement, status: Status, rule: str) -> Evidence:
 def _why_open(occurrence: Occurrence, evidence: Iterable[Evidence]) -> str:
     """The sentence of an open row: who presents it, and what almost stops it."""
     if occurrence.driver is not None:
-        verb = "presents" if occurrence.presence is Presence.CONFIGURED else "may present"
-        text = f"the host {verb} a device that this guest binds to {occurrence.driver}, and nothing found stops it"
+        if occurrence.presence is Presence.CONFIGURED:
+            text = (
+                f"the host presents a device that this guest binds to {occurrence.driver}, and nothing found stops it"
+            )
+        else:
+            text = f"the host may present what makes this guest load {occurrence.driver}, and nothing found stops it"
     elif set(occurrence.channel.kinds) == {Kind.OBSERVATION}:
         text = "the host can observe it, and nothing found stops it"
     elif occurrence.presence is Presence.PRESENTABLE:

@@ -6,7 +6,7 @@ The set that a host may *present* follows from the buses that this technology le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import structs
 
@@ -25,8 +25,12 @@ def view(
     machine: Machine | None,
     buses: Sequence[str],
     known_builtin: Mapping[str, BuiltinDriver],
+    homes: Collection[str],
 ) -> DriverView:
-    """The driver sets of `kernel` under `machine`, where the host may present devices of `buses`."""
+    """The driver sets of `kernel` under `machine`, where the host may present devices of `buses`.
+
+    `homes` are the buses whose drivers have a channel of their own.
+    """
     builtin = _builtin(kernel, known_builtin)
     aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
     builtin_keys = by_bus({name: [(alias, "") for alias in keys] for name, keys in builtin.items()})
@@ -35,7 +39,9 @@ def view(
     configured = match.configured(kernel, aliases) if machine is not None and not machine.opaque else None
     presentable = match.presentable(kernel, buses)
     behind = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER])
-    direct = dict.fromkeys([*(configured.direct if configured else ()), *behind.direct])
+    all_keys = by_bus(match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER, *match.BY_IDENTITY]).keys)
+    direct = dict.fromkeys(name for names in all_keys.values() for name in names)
+    direct |= dict.fromkeys(configured.direct if configured else ())
     return DriverView(
         configured=configured,
         presentable=presentable,
@@ -44,11 +50,22 @@ def view(
         total_text=sum(module.text_bytes for module in kernel.modules),
         text=match.driver_texts(kernel, direct),
         configured_keys=by_bus(configured.keys) if configured else {},
-        presentable_keys=by_bus(behind.keys),
+        presentable_keys=all_keys,
+        homeless=_homeless(kernel, presentable, homes),
         builtin_keys=builtin_keys,
         builtin_configured_keys=by_bus(match.matching(builtin, aliases, kernel.source)),
         known_builtin=len(builtin),
     )
+
+
+def _homeless(kernel: KernelFacts, presentable: match.DriverSet, homes: Collection[str]) -> match.DriverSet:
+    """Drivers of devices that stand behind a presented controller and have no channel of their own (USB, HID, serio)."""
+    behind = match.presentable(kernel, [name for name in match.BEHIND_CONTROLLER if name not in homes])
+    direct = tuple(name for name in behind.direct if name not in presentable.direct)
+    closure = tuple(name for name in behind.closure if name not in presentable.closure)
+    sizes = {module.name: module.text_bytes for module in kernel.modules or ()}
+    keys = {name: behind.keys[name] for name in direct}
+    return match.DriverSet(direct, closure, sum(sizes[name] for name in closure), keys)
 
 
 def _builtin(kernel: KernelFacts | None, known: Mapping[str, BuiltinDriver]) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from hostproof.knowledge.records import Channel, Instance
 from hostproof.knowledge.terms import Checked, Presence, Threat
 from hostproof.place import Place
 
-__all__ = ["DriverView", "Occurrence", "by_bus", "catalogued", "drivers", "host_inputs", "unread"]
+__all__ = ["DriverView", "Occurrence", "behind_controllers", "by_bus", "catalogued", "drivers", "host_inputs", "unread"]
 
 
 Key = tuple[str, str]
@@ -67,7 +67,9 @@ class DriverView:
     """Executable bytes of each direct driver with everything it depends on."""
     configured_keys: KeysByBus = field(default_factory=dict)
     presentable_keys: KeysByBus = field(default_factory=dict)
-    """With those behind a presented controller."""
+    """With those behind a presented controller, and those that CPUID, SMBIOS or WMI make user space load."""
+    homeless: DriverSet | None = None
+    """Drivers behind a presented controller whose bus has no channel, beyond those that are presentable anyway."""
     builtin_keys: KeysByBus = field(default_factory=dict)
     builtin_configured_keys: KeysByBus = field(default_factory=dict)
     known_builtin: int = 0
@@ -170,7 +172,7 @@ def _driver(
         id=name,
         name=f"driver {name}",
         threats=_run_time(channel),
-        primitives=tuple(channel.primitives),
+        primitives=tuple(channel.driver_primitives or channel.primitives),
         presence=Presence.CONFIGURED if is_configured else Presence.PRESENTABLE,
         facts=(fact,),
         place=device.place if device else None,
@@ -183,6 +185,26 @@ def _driver(
 def _run_time(channel: Channel) -> tuple[Threat, ...]:
     """The threats of what a driver reads: those of run time, where the channel is a launch input as well (ACPI)."""
     return tuple(threat for threat in channel.threats if threat is not Threat.T1) or tuple(channel.threats)
+
+
+def behind_controllers(channel: Channel, view: DriverView) -> Iterator[Occurrence]:
+    """Devices behind a controller that the host presents, as one instance: their drivers have no channel of their own."""
+    drivers = view.homeless
+    if drivers is None or not drivers.direct:
+        return
+    buses = sorted({bus(pairs[0][0]) for pairs in drivers.keys.values()})
+    some = ", ".join(drivers.direct[:4]) + (f" and {len(drivers.direct) - 4} more" if len(drivers.direct) > 4 else "")
+    yield Occurrence(
+        channel=channel,
+        id="behind-controllers",
+        name=f"drivers of devices behind a controller that the host presents ({', '.join(buses)})",
+        threats=_run_time(channel),
+        primitives=tuple(channel.primitives),
+        presence=Presence.PRESENTABLE,
+        facts=(Fact("kernel.drivers", f"{len(drivers.closure)} modules beyond the presentable ones: {some}"),),
+        text_bytes=drivers.text_bytes,
+        sources=tuple(channel.sources),
+    )
 
 
 def host_inputs(catalogue: Catalogue, inputs: Iterable[HostInput]) -> Iterator[Occurrence]:

@@ -31,6 +31,7 @@ from hostproof.place import Place
 
 __all__ = [
     "BEHIND_CONTROLLER",
+    "BY_IDENTITY",
     "AliasIndex",
     "DriverSet",
     "builtin_matches",
@@ -65,6 +66,11 @@ MAX_STEPS = 1_000_000
 """Steps along dependencies, of all drivers together; Debian's stock kernel (4,023 modules) takes 29,000."""
 MAX_COST = 10_000_000
 """Characters compared for all devices of a VM together; with that kernel and a TDX server it is 235,000."""
+
+BY_IDENTITY = ("cpu", "dmi", "wmi")
+"""Buses whose devices are words of the host: CPUID leaves, SMBIOS strings, WMI blocks that ACPI names. User space loads
+modules by them as by any device.
+"""
 
 Keys = tuple[tuple[str, str], ...]
 _WILD = re.compile(r"[*?\[\\]")
