@@ -36,7 +36,7 @@ def test_binary_tables_are_listed_one_behind_the_other() -> None:
         ("DSDT", 37, True, 175),
     ]
     assert (found.tables[0].oem_id, found.tables[0].oem_table_id, found.tables[0].revision) == ("SAMPLE", "TABLE", 6)
-    assert True is found.hardware_reduced
+    assert found.hardware_reduced
     assert list(found.notes) == ["the AML of DSDT is not decompiled: give what `iasl -d` makes of it"]
 
 
@@ -64,7 +64,7 @@ def test_the_real_fadt_is_hardware_reduced_and_its_bytes_add_up(shared: Path) ->
     assert [(t.signature, t.length, t.revision, t.oem_id, t.checksum_right, t.fadt_flags) for t in found.tables] == [
         ("FACP", 276, 6, "CLOUDH", True, 0x100500)
     ]
-    assert True is found.hardware_reduced
+    assert found.hardware_reduced
 
 
 def test_the_real_dsdt_touches_three_regions_of_memory_and_no_port(shared: Path) -> None:

@@ -26,7 +26,7 @@ def test_an_snp_host_always_writes_its_own_policy() -> None:
         machine.confidential.policy,
         machine.confidential.place.line,
     ) == ("sev-snp", 0x30000, 3)
-    assert True is machine.boot.kernel_hashes
+    assert machine.boot.kernel_hashes
     assert without_board(machine) == [
         "isa-serial",
         "virtio-blk-pci",

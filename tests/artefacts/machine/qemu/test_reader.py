@@ -9,6 +9,7 @@ from tests.artefacts.machine.qemu.samples import CORPUS, confidential, line, nam
 
 from hostproof.artefacts.machine.model import Machine
 from hostproof.artefacts.machine.qemu import is_qemu, read, read_argv
+from hostproof.errors import InputError
 from hostproof.place import Place
 
 SAMPLES = sorted(path for path in CORPUS.iterdir() if path.name != "base.cfg")
@@ -246,3 +247,8 @@ class TestForms:
     )
     def test_other_files_are_not_taken_for_qemu(self, text: str) -> None:
         assert not is_qemu(text.encode("latin-1"))
+
+    @pytest.mark.parametrize("text", ["[]", " [ ] ", "", ";;", "\0"])
+    def test_a_file_without_a_word_is_no_command_line(self, text: str) -> None:
+        with pytest.raises(InputError, match="no QEMU command line"):
+            read(text.encode(), "vm")

@@ -65,7 +65,10 @@ def text_of(data: bytes, name: str) -> str:
 
 
 def commands(data: bytes, name: str) -> list[Command]:
-    """The commands in `data`, in any of the four forms. Raises InputError naming the place of what is malformed."""
+    """The commands in `data`, in any of the four forms, each of a word at least.
+
+    Raises InputError naming the place of what is malformed.
+    """
     text = text_of(data, name)
     if "\0" in text:
         found = [Command(tuple(_nul_separated(data, name)))]
@@ -76,7 +79,7 @@ def commands(data: bytes, name: str) -> list[Command]:
     count = sum(len(command.words) for command in found)
     if count > MAX_WORDS:
         raise InputError(f"a file of {count} words", place=Place(name), expected=f"at most {MAX_WORDS}")
-    return found
+    return [command for command in found if command.words]
 
 
 def _nul_separated(data: bytes, name: str) -> list[Word]:
