@@ -208,3 +208,13 @@ def test_a_file_that_readconfig_names_is_read_where_it_is_given_beside() -> None
     assert [(d.model, str(d.place)) for d in whole[0].devices if d.id == "net0"] == [
         ("virtio-net-pci", 'vm.cfg:1 ([device "net0"])')
     ]
+
+
+def test_a_companion_that_nobody_reads_is_refused_and_not_ignored() -> None:
+    data = (CORPUS / "firecracker/vm.json").read_bytes()
+
+    with pytest.raises(InputError, match="takes no companion") as caught:
+        read.read(data, "vm.json", companions={"beside.cfg": b""})
+
+    assert caught.value.place is not None
+    assert caught.value.place.artefact == "beside.cfg"

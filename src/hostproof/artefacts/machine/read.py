@@ -59,6 +59,13 @@ def read(data: bytes, name: str, *, companions: Mapping[str, bytes] | None = Non
     if found in detect.NEIGHBOURS:
         what, hint = detect.NEIGHBOURS[found]
         raise InputError(f"not a VM definition but {what}", place=Place(name), expected="a VM definition", hint=hint)
+    if companions and found not in _TAKES_COMPANIONS:
+        raise InputError(
+            f"a {found} definition takes no companion",
+            place=Place(next(iter(companions))),
+            expected="a QEMU command line, a pod or an Android VM configuration beside it",
+            hint="leave --companion out",
+        )
     module = import_module(f"hostproof.artefacts.machine.{READERS[found]}")
     given = {"companions": companions or {}} if found in _TAKES_COMPANIONS else {}
     result = module.read(data, name, **given)
