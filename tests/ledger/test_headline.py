@@ -43,6 +43,10 @@ def test_a_debug_guest_is_named_in_the_first_line_and_warned_of() -> None:
     assert found.warnings[0].startswith("the launch policy allows debugging")
 
 
+def test_a_debug_guest_is_not_told_that_a_host_may_launch_it_otherwise() -> None:
+    assert [text for text in headline("0xb0000").warnings if "may launch with another" in text] == []
+
+
 def test_a_policy_that_the_firmware_refuses_is_warned_of() -> None:
     assert [text for text in headline("0x24", "POLICY").warnings if "bit 17 must be one" in text] != []
 

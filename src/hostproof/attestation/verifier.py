@@ -72,10 +72,7 @@ def read(data: bytes, name: str) -> VerifierPolicy:
     if len(data) > MAX_BYTES:
         raise InputError("a verifier's policy is larger than 1 MiB", place=place)
     expected = 'name = "...", checks = ["MRTD", ...]'
-    try:
-        file = msgspec.convert(toml.table(data, name, refusal="not a verifier's policy", expected=expected), _File)
-    except msgspec.ValidationError as error:
-        raise InputError(f"not a verifier's policy: {error}", place=place, expected=expected) from None
+    file = toml.record(data, name, _File, refusal="not a verifier's policy", expected=expected)
     for check in file.checks:
         if check not in REGISTERS:
             raise InputError(

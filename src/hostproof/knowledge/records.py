@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from hostproof.knowledge.terms import (
@@ -20,7 +19,6 @@ from hostproof.knowledge.terms import (
     Status,
     Threat,
     Tree,
-    Verdict,
 )
 
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -68,7 +66,6 @@ class Feature(Sourced, frozen=True, kw_only=True):
     """A property of a security manager. Rules read features, never the name of a technology.
 
     `kind` is `bool` (facts `feature.ID` are true or false) or `word`. `switch` says what turns an optional one on.
-    `read_from` is the fact of the VM definition that decides it, if one does (`definition.snp_policy.debug` ...).
     """
 
     id: Identifier
@@ -339,11 +336,6 @@ class UseFile(Struct, frozen=True, forbid_unknown_fields=True):
     use: list[Use]
 
 
-def to_json(record: Struct) -> bytes:
-    """A record as deterministic JSON, for digests."""
-    return msgspec.json.encode(record, order="sorted")
-
-
 __all__ = [
     "Attack",
     "Audit",
@@ -367,6 +359,4 @@ __all__ = [
     "ThreatRecord",
     "Use",
     "UseFile",
-    "Verdict",
-    "to_json",
 ]

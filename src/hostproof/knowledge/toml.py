@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from hostproof.errors import HostproofError, InputError
 from hostproof.place import Place
 
-__all__ = ["table"]
+__all__ = ["record", "table"]
+
+T = TypeVar("T")
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DOTS = 256
@@ -53,3 +57,11 @@ def table(
         if not isinstance(error, tomllib.TOMLDecodeError):
             message = "a number of too many digits" if isinstance(error, ValueError) else "nested too deeply"
         raise kind(f"{refusal}: {message[:200]}", place=place, expected=expected) from None
+
+
+def record(data: bytes, name: str, shape: type[T], *, refusal: str, expected: str) -> T:
+    """The record of type `shape` that `data` holds. Raises InputError naming the line, or the field that is wrong."""
+    try:
+        return msgspec.convert(table(data, name, refusal=refusal, expected=expected), shape)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{refusal}: {error}", place=Place(name), expected=expected) from None

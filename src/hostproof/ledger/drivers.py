@@ -37,9 +37,10 @@ def view(
     if kernel is None or kernel.modules is None:
         return DriverView(builtin_keys=builtin_keys, known_builtin=len(builtin))
     configured = match.configured(kernel, aliases) if machine is not None and not machine.opaque else None
-    presentable = match.presentable(kernel, buses)
-    behind = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER])
-    all_keys = by_bus(match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER, *match.BY_IDENTITY]).keys)
+    everything = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER, *match.BY_IDENTITY])
+    presentable = match.narrowed(kernel, everything, buses)
+    behind = match.narrowed(kernel, everything, [*buses, *match.BEHIND_CONTROLLER])
+    all_keys = by_bus(everything.keys)
     direct = dict.fromkeys(name for names in all_keys.values() for name in names)
     direct |= dict.fromkeys(configured.direct if configured else ())
     return DriverView(
@@ -51,20 +52,23 @@ def view(
         text=match.driver_texts(kernel, direct),
         configured_keys=by_bus(configured.keys) if configured else {},
         presentable_keys=all_keys,
-        homeless=_homeless(kernel, presentable, homes),
+        homeless=_homeless(kernel, behind, presentable, homes),
         builtin_keys=builtin_keys,
         builtin_configured_keys=by_bus(match.matching(builtin, aliases, kernel.source)),
         known_builtin=len(builtin),
     )
 
 
-def _homeless(kernel: KernelFacts, presentable: match.DriverSet, homes: Collection[str]) -> match.DriverSet:
+def _homeless(
+    kernel: KernelFacts, behind: match.DriverSet, presentable: match.DriverSet, homes: Collection[str]
+) -> match.DriverSet:
     """Drivers of devices that stand behind a presented controller and have no channel of their own (USB, HID, serio)."""
-    behind = match.presentable(kernel, [name for name in match.BEHIND_CONTROLLER if name not in homes])
-    direct = tuple(name for name in behind.direct if name not in presentable.direct)
-    closure = tuple(name for name in behind.closure if name not in presentable.closure)
+    found = match.narrowed(kernel, behind, [name for name in match.BEHIND_CONTROLLER if name not in homes])
+    known, closed = set(presentable.direct), set(presentable.closure)
+    direct = tuple(name for name in found.direct if name not in known)
+    closure = tuple(name for name in found.closure if name not in closed)
     sizes = {module.name: module.text_bytes for module in kernel.modules or ()}
-    keys = {name: behind.keys[name] for name in direct}
+    keys = {name: found.keys[name] for name in direct}
     return match.DriverSet(direct, closure, sum(sizes[name] for name in closure), keys)
 
 

@@ -10,7 +10,7 @@ from hostproof.artefacts.policy import Policy, format_line
 from hostproof.knowledge.predicate import Facts, parse
 from hostproof.knowledge.records import Technology
 from hostproof.knowledge.terms import Objective, Status
-from hostproof.knowledge.threat_model import Judgement, ThreatModel
+from hostproof.knowledge.threat_model import ThreatModel
 from hostproof.ledger.evidence import POLICY_ROW
 from hostproof.place import Place
 
@@ -42,7 +42,8 @@ def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts
     o1 = model.objectives.get(Objective.O1)
     if declaration.technology.id != "kvm" and o1 is not None and o1.holds is False:
         parts.append("does NOT meet objective O1, confidentiality and integrity of private memory and registers")
-        if facts.fact("option.sev_is_confidential").value == "no":
+        lacks_integrity = facts.fact("feature.memory_integrity").value is False
+        if lacks_integrity and facts.fact("option.sev_is_confidential").value == "no":
             parts.append("so by the kernel's objectives it is no confidential VM")
     return "; ".join(part for part in parts if part)
 
@@ -80,9 +81,10 @@ def warnings(declaration: Declaration, facts: Facts) -> Iterator[str]:
         if policy.debug_allowed:
             yield "the launch policy allows debugging: the host may read and write this guest's memory"
         yield from (f"launch policy: {problem}" for problem in policy.problems)
-        if declaration.policy_pinned is not None and not declaration.policy_pinned.closed:
+        pinned = declaration.policy_pinned
+        if pinned is not None and not pinned.closed and not policy.debug_allowed:
             yield (
-                f"this launch policy is what the host's definition says, and {POLICY_ROW} is {declaration.policy_pinned}: "
+                f"this launch policy is what the host's definition says, and {POLICY_ROW} is {pinned}: "
                 "unless a verifier checks it, a host may launch with another"
             )
     machine = declaration.machine
@@ -99,10 +101,3 @@ def _cannot_be_such_a_guest(technology: Technology, facts: Facts) -> Iterable[st
     for rule in technology.guest_support:
         if parse(rule.when)(facts).value is False:
             yield f"this kernel cannot be a guest of {technology.name}: {rule.reason}"
-
-
-def objective_line(judgement: Judgement) -> str:
-    """`met`, `not met: ...` or `unknown: ...`."""
-    if judgement.holds is None:
-        return f"unknown: {judgement.reason}"
-    return "met" if judgement.holds else f"not met: {judgement.reason}"

@@ -62,10 +62,7 @@ def read(data: bytes, name: str) -> Waivers:
     if len(data) > MAX_BYTES:
         raise InputError("a waiver file is larger than 4 MiB", place=place)
     expected = '[[waiver]] with rows = "CHANNEL/INSTANCE/THREAT", reason, owner, expires = YYYY-MM-DD'
-    try:
-        file = msgspec.convert(toml.table(data, name, refusal="not a waiver file", expected=expected), _File)
-    except msgspec.ValidationError as error:
-        raise InputError(f"not a waiver file: {error}", place=place, expected=expected) from None
+    file = toml.record(data, name, _File, refusal="not a waiver file", expected=expected)
     if len(file.waiver) > MAX_WAIVERS:
         raise InputError(f"{len(file.waiver)} waivers", place=place, expected=f"at most {MAX_WAIVERS}")
     return Waivers(tuple(file.waiver), place)

@@ -22,7 +22,7 @@ class PrimitiveVerdict:
     """What the security manager does to a primitive.
 
     `verdict` is None where a feature bit that decides it was not given; `missing` names it. `reason` is the clause
-    that prevents it or the trace that does it. `assumptions` are what the verdict rests on.
+    that prevents it or the trace that does it.
     """
 
     primitive: str

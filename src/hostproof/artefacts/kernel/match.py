@@ -41,6 +41,7 @@ __all__ = [
     "driver_texts",
     "matches",
     "matching",
+    "narrowed",
     "presentable",
 ]
 
@@ -111,7 +112,7 @@ def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
 
 def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
     """The modules that some device on one of these buses would make the guest load."""
-    heads = tuple(head for name in buses for head in (f"{name}:", f"{name}*:"))  # as modpost writes them: see bus()
+    heads = _heads(buses)
     modules = _modules(facts)
     found: dict[str, Keys] = {}
     for module in modules:
@@ -119,6 +120,22 @@ def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
         if keys:
             found[module.name] = keys
     return _driver_set(modules, found)
+
+
+def narrowed(facts: KernelFacts, wider: DriverSet, buses: Sequence[str]) -> DriverSet:
+    """Of a wider set of presentable modules, those that a device on one of these buses would make the guest load."""
+    heads = _heads(buses)
+    found: dict[str, Keys] = {}
+    for name, pairs in wider.keys.items():
+        keys = tuple(pair for pair in pairs if pair[0].startswith(heads))
+        if keys:
+            found[name] = keys
+    return _driver_set(_modules(facts), found)
+
+
+def _heads(buses: Sequence[str]) -> tuple[str, ...]:
+    """How aliases of these buses begin, as modpost writes them: see `bus`."""
+    return tuple(head for name in buses for head in (f"{name}:", f"{name}*:"))
 
 
 def matching(
