@@ -311,3 +311,19 @@ def test_the_cpuid_range_that_a_td_leaves_to_its_host_is_a_position(position: st
 
     assert (row(value, "C15/hypervisor-range-rest/T3").status is Status.ABSENT) is expected
     assert row(value, "C15/hypervisor-range/T3").status is not Status.ABSENT
+
+
+@pytest.mark.parametrize(("technology", "warned"), [("pkvm-arm64", True), ("sev-snp", False)])
+def test_a_server_asks_for_encrypted_memory_and_not_every_technology_has_it(technology: str, warned: bool) -> None:
+    """Christopherson [V2-S2]: pKVM is a portable client's, likely without encryption."""
+    found = ledger(technology, "third-party-server").headline.warnings
+
+    assert any("asks for encrypted memory" in text for text in found) is warned
+
+
+@pytest.mark.parametrize(("origin", "warned"), [("sensor", True), ("provisioned", False)])
+def test_a_secret_from_a_sensor_makes_device_attestation_mandatory(origin: str, warned: bool) -> None:
+    """Maluka [V2-D2]: a fingerprint does not come from a broker."""
+    found = ledger("pkvm-arm64", "client-exclusive-device", secret_origin=origin).headline.warnings
+
+    assert any("comes from a device" in text for text in found) is warned

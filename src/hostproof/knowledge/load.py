@@ -72,6 +72,7 @@ class Catalogue:
     primitives: Mapping[str, Primitive]
     objectives: Mapping[Objective, ObjectiveRecord]
     threats: Mapping[Threat, ThreatRecord]
+    unmet: tuple[Rule, ...]
     channels: Mapping[str, Channel]
     instances: tuple[Instance, ...]
     mitigations: Mapping[str, Mitigation]
@@ -117,6 +118,7 @@ def read_files(tables: Mapping[str, Mapping[str, Any]]) -> Catalogue:
         primitives=_by(("id", part.primitive) for part in parts),
         objectives=_by(("id", part.objective) for part in parts),
         threats=_by(("id", part.threat) for part in parts),
+        unmet=tuple(rule for part in parts for rule in part.unmet),
         channels=dict(sorted(_by(("id", part.channel) for part in parts).items())),
         instances=_unique_instances(instance for part in parts for instance in part.instance),
         mitigations=_by(("id", part.mitigation) for part in parts),
@@ -212,6 +214,7 @@ class _Resolver:
             whole.channels, whole.mitigations, whole.pins, whole.attacks, whole.builtin_drivers, whole.audits,
         ):  # fmt: skip
             yield from group.values()
+        yield from whole.unmet
         yield from whole.instances
         yield from whole.command_line_options
 

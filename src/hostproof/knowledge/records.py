@@ -282,6 +282,8 @@ class CatalogueFile(Struct, frozen=True, forbid_unknown_fields=True):
     primitive: list[Primitive] = field(default_factory=list)
     objective: list[ObjectiveRecord] = field(default_factory=list)
     threat: list[ThreatRecord] = field(default_factory=list)
+    unmet: list[Rule] = field(default_factory=list)
+    """What a use demands and this technology does not give: where `when` holds, `reason` is a warning."""
     channel: list[Channel] = field(default_factory=list)
     instance: list[Instance] = field(default_factory=list)
     mitigation: list[Mitigation] = field(default_factory=list)

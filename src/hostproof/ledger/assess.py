@@ -17,7 +17,7 @@ from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
 from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Fact, Value, version_key
-from hostproof.knowledge.records import Channel, Technology, Use
+from hostproof.knowledge.records import Channel, Rule, Technology, Use
 from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.knowledge.threat_model import ThreatModel, derive
 from hostproof.ledger import attacks, boot_options, drivers, headline, instances, summaries
@@ -112,7 +112,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         technology_name=subject.technology.name,
         use=subject.use.id,
         use_name=subject.use.name,
-        headline=_headline(subject, model, facts, view, rows),
+        headline=_headline(subject, catalogue.unmet, model, facts, view, rows),
         control=Control(controlled, existing, len(catalogue.channels)),
         inputs=list(subject.inputs),
         objectives=summaries.objectives(catalogue, model),
@@ -275,7 +275,14 @@ def _unseen(channel: Channel, instance: str, name: str, missing: Fact, reason: s
     )
 
 
-def _headline(subject: Subject, model: ThreatModel, facts: VmFacts, view: DriverView, rows: Sequence[Row]) -> Headline:
+def _headline(
+    subject: Subject,
+    unmet: Sequence[Rule],
+    model: ThreatModel,
+    facts: VmFacts,
+    view: DriverView,
+    rows: Sequence[Row],
+) -> Headline:
     confidential = subject.machine.confidential if subject.machine else None
     policy = launch_policy(subject.technology, confidential)
     pinned = next((row.status for row in rows if row.id == POLICY_ROW), None)
@@ -287,6 +294,6 @@ def _headline(subject: Subject, model: ThreatModel, facts: VmFacts, view: Driver
         presentable=drivers.count(view.presentable),
         behind_controller=drivers.count(view.behind_controller),
         total=drivers.total(view),
-        warnings=list(headline.warnings(declaration, facts)),
+        warnings=list(headline.warnings(declaration, unmet, facts)),
     )
     return drivers.with_line(counts, subject.machine)

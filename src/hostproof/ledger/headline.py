@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hostproof.artefacts.machine.model import Machine
 from hostproof.artefacts.policy import Policy, format_line
 from hostproof.knowledge.predicate import Facts, parse
-from hostproof.knowledge.records import Technology
+from hostproof.knowledge.records import Rule, Technology
 from hostproof.knowledge.terms import Objective, Status
 from hostproof.knowledge.threat_model import ThreatModel
 from hostproof.ledger.evidence import POLICY_ROW
@@ -73,9 +73,10 @@ def _short(place: Place) -> str:
     return f"line {place.line}" if place.line is not None else str(place)
 
 
-def warnings(declaration: Declaration, facts: Facts) -> Iterator[str]:
+def warnings(declaration: Declaration, unmet: Iterable[Rule], facts: Facts) -> Iterator[str]:
     """What must not be missed, most important first."""
     yield from _cannot_be_such_a_guest(declaration.technology, facts)
+    yield from (rule.reason for rule in unmet if parse(rule.when)(facts).value)
     policy = declaration.policy
     if policy is not None:
         if policy.debug_allowed:
