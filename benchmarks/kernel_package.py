@@ -21,7 +21,7 @@ import json, resource, sys, time
 start = time.perf_counter()
 from pathlib import Path
 from hostproof.artefacts.kernel import match
-from hostproof.artefacts.kernel.facts import decode, encode
+from hostproof.artefacts.kernel.facts_file import decode, encode
 from hostproof.artefacts.kernel.read import read_kernel
 imported = time.perf_counter()
 facts = read_kernel(Path(sys.argv[1]))

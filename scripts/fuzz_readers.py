@@ -19,7 +19,7 @@ import atheris  # not a dependency: `pip install atheris` where a campaign is ru
 
 with atheris.instrument_imports(include=["hostproof"]):
     from hostproof.artefacts import acpi, cmdline
-    from hostproof.artefacts.kernel import facts, module
+    from hostproof.artefacts.kernel import facts_file, module
     from hostproof.artefacts.kernel.read import read_kernel
     from hostproof.artefacts.machine import device_tree, libvirt, proxmox, qemu
     from hostproof.artefacts.machine import read as machine
@@ -49,7 +49,7 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     lambda data: acpi.read(data, "vm"),
     _kernel,
     lambda data: module.read_module(data, "a.ko", "a.ko"),
-    lambda data: facts.decode(data, "facts"),
+    lambda data: facts_file.decode(data, "facts"),
     lambda data: cmdline.parse(data.decode("latin-1"), Place("c")),
     lambda data: codec.decode(data, "ledger"),
     lambda data: waivers.read(data, "waivers"),

@@ -33,7 +33,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the facts."""
-    from hostproof.artefacts.kernel import facts, read
+    from hostproof.artefacts.kernel import facts_file, read
     from hostproof.cli import files, progress
 
     config = Path(args.config) if args.config else None
@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
         value = read.read_kernel(Path(args.kernel[0]), config=config, modules=modules, progress=report)
         for name in args.kernel[1:]:
             value = read.merge(value, read.read_kernel(Path(name), progress=report))
-    files.write_output(facts.encode(value), args.output)
+    files.write_output(facts_file.encode(value), args.output)
     return 0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hostproof.artefacts import cmdline
 from hostproof.artefacts.kernel import read as kernel_reader
-from hostproof.artefacts.kernel.facts import KernelFacts, encode
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.facts_file import encode
 from hostproof.artefacts.machine import read as machine_reader
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation import verifier

@@ -27,6 +27,9 @@ from hostproof.knowledge.records import (
     CommandLineOption,
     Feature,
     Instance,
+    Interface,
+    LegacyCode,
+    Mechanism,
     Mitigation,
     ObjectiveRecord,
     Option,
@@ -48,12 +51,16 @@ __all__ = ["Catalogue", "catalogue", "read_files", "use_from_toml"]
 USES = "uses.toml"
 FREE_NAMESPACES = ("platform", "config", "module", "cmdline", "verifier", "kernel", "definition")
 """Name spaces whose names are not listed in the catalogue: they are what VMs, kernels and people say."""
+IMAGE_NAMESPACES = frozenset({"symbol", "calls", "instruction", "parameter", "initcall", "section", "architecture"})
+"""What a mechanism's `image` may ask for: facts that the image answers, whoever configured it."""
+PACKAGE_NAMESPACES = frozenset({"config", "module", "kernel", "changelog", "architecture"})
+"""What a mechanism's `package` may ask for."""
 KERNEL_FACTS = frozenset({"given", "version", "release", "package"})
 DEFINITION_FACTS = frozenset(
     {"given", "format", "vmm", "board", "technology", "confidential", "opaque", "direct_boot", "firmware_given"}
     | {"igvm", "kernel_hashes", "devices"}
 )
-PREDICATES = frozenset({"when", "consumed", "holds", "applies", "affected", "fixed"})
+PREDICATES = frozenset({"when", "consumed", "holds", "applies", "affected", "fixed", "image", "package", "present"})
 """The fields of records that hold a predicate."""
 USE_AXES = frozenset(field for field in Use.__struct_fields__ if field not in ("sources", "checked", "name", "summary"))
 
@@ -80,8 +87,16 @@ class Catalogue:
     attacks: Mapping[str, Attack]
     command_line_options: tuple[CommandLineOption, ...]
     builtin_drivers: Mapping[str, BuiltinDriver]
+    mechanisms: Mapping[str, Mechanism]
+    interfaces: Mapping[str, Interface]
+    legacy_code: Mapping[str, LegacyCode]
     audits: Mapping[str, Audit]
     uses: Mapping[str, Use]
+
+    @property
+    def mechanisms_by_fact(self) -> dict[str, Mechanism]:
+        """Mechanisms by the name that follows `mechanism.` in predicates."""
+        return {name.replace("-", "_"): mechanism for name, mechanism in self.mechanisms.items()}
 
     def asked(self) -> dict[str, Asked]:
         """Every fact that some predicate of the catalogue names, with the kind of value that it needs."""
@@ -126,6 +141,9 @@ def read_files(tables: Mapping[str, Mapping[str, Any]]) -> Catalogue:
         attacks=_by(("id", part.attack) for part in parts),
         command_line_options=tuple(option for part in parts for option in part.command_line_option),
         builtin_drivers=_by(("module", part.builtin_driver) for part in parts),
+        mechanisms=_by(("id", part.mechanism) for part in parts),
+        interfaces=_by(("id", part.interface) for part in parts),
+        legacy_code=_by(("module", part.legacy_code) for part in parts),
         audits=_by(("id", part.audit) for part in parts),
         uses=_by([("id", uses)]),
     )
@@ -179,6 +197,7 @@ class _Resolver:
 
     def __init__(self, whole: Catalogue) -> None:
         self.whole = whole
+        self.mechanisms = frozenset(name.replace("-", "_") for name in whole.mechanisms)
 
     def resolve(self) -> None:
         whole = self.whole
@@ -200,6 +219,12 @@ class _Resolver:
             self._patterns(mitigation.closes, f"mitigation {mitigation.id}")
         for pin in whole.pins.values():
             self._patterns(pin.rows, f"pin {pin.id}")
+        for interface in whole.interfaces.values():
+            self._all(interface.channels, whole.channels, f"interface {interface.id}")
+        for code in whole.legacy_code.values():
+            self._expect(code.channel, whole.channels, f"legacy code {code.module}")
+        for mechanism in whole.mechanisms.values():
+            self._mechanism(mechanism)
         for record in self._records():
             self._sourced(record)
 
@@ -212,6 +237,7 @@ class _Resolver:
         for group in (
             whole.features, whole.technologies, whole.options, whole.primitives, whole.objectives, whole.threats,
             whole.channels, whole.mitigations, whole.pins, whole.attacks, whole.builtin_drivers, whole.audits,
+            whole.mechanisms, whole.interfaces, whole.legacy_code,
         ):  # fmt: skip
             yield from group.values()
         yield from whole.unmet
@@ -224,7 +250,7 @@ class _Resolver:
             self._expect(citation.split(":")[0].strip(), self.whole.sources, f"a source of {where}")
         for name in record.__struct_fields__:
             value = getattr(record, name)
-            if name in PREDICATES:
+            if name in PREDICATES and value:
                 self._predicate(value, where, attack=isinstance(record, Attack))
             for inner in _rules(value):
                 self._sourced(inner)
@@ -262,9 +288,25 @@ class _Resolver:
                 known = KERNEL_FACTS
             case "definition":
                 known = DEFINITION_FACTS
+            case "mechanism" | "changelog":
+                known = self.mechanisms
             case _:
-                return space in FREE_NAMESPACES and bool(rest)
+                return (space in FREE_NAMESPACES or space in IMAGE_NAMESPACES) and bool(rest)
         return rest in known
+
+    def _mechanism(self, mechanism: Mechanism) -> None:
+        """A mechanism is told by what it may be told by, and by something."""
+        where = f"mechanism {mechanism.id}"
+        spaces = {"image": IMAGE_NAMESPACES, "package": PACKAGE_NAMESPACES}
+        if not mechanism.image and not mechanism.package:
+            raise CatalogueError(f"{where}: neither image nor package tells it")
+        for field, allowed in spaces.items():
+            text = getattr(mechanism, field)
+            for name in parse(text).names if text else ():
+                if name.partition(".")[0] not in allowed:
+                    raise CatalogueError(f"{where}: `{field}` asks for {name}", expected=" or ".join(sorted(allowed)))
+                if name.startswith("changelog.") and name != f"changelog.{mechanism.id.replace('-', '_')}":
+                    raise CatalogueError(f"{where}: {name} is another mechanism's changelog")
 
     def _patterns(self, patterns: Iterable[str], where: str) -> None:
         for pattern in patterns:
@@ -286,7 +328,7 @@ def _predicates(record: Sourced) -> Iterator[str]:
     """The predicates of a record and of the rules inside it."""
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if name in PREDICATES:
+        if name in PREDICATES and value:
             yield value
         for inner in _rules(value):
             yield from _predicates(inner)

@@ -39,12 +39,16 @@ _VERSION_PART = re.compile(r"\d+|[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One named fact of this VM. `value` is None when it was not given; `supply` then says which option supplies it."""
+    """One named fact of this VM. `value` is None when it was not given; `supply` then says which option supplies it.
+
+    `rests` are the facts that a derived one was derived from (`mechanism.ID`), or those that would have been needed.
+    """
 
     name: str
     value: Value | None
     place: Place | None = None
     supply: str | None = None
+    rests: tuple[Fact, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -191,7 +195,7 @@ def _evaluate(node: ast.expr, facts: Facts, text: str) -> Truth:
         case _:
             fact = _operand(node, facts)
             if fact.value is None:
-                return Truth(None, missing=(fact,))
+                return Truth(None, missing=fact.rests or (fact,))
             if not isinstance(fact.value, bool):
                 raise CatalogueError(f"{fact.name} is {fact.value!r}, not true or false, in {text!r}")
             return Truth(fact.value, because=_named(fact))
@@ -212,7 +216,8 @@ def _unique(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
 
 
 def _named(*facts: Fact) -> tuple[Fact, ...]:
-    return tuple(fact for fact in facts if fact.name)
+    """The facts that have names, each followed by those that it rests on."""
+    return tuple(item for fact in facts if fact.name for item in (fact, *fact.rests))
 
 
 def _operand(node: ast.expr, facts: Facts) -> Fact:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from hostproof.knowledge.code_records import Audit, BuiltinDriver, Interface, LegacyCode, Mechanism
+from hostproof.knowledge.sourced import Citation, Condition, Identifier, Rule, Sentence, Source, Sourced
 from hostproof.knowledge.terms import (
     Checked,
     Coverage,
@@ -20,37 +22,6 @@ from hostproof.knowledge.terms import (
     Threat,
     Tree,
 )
-
-Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
-Sentence = Annotated[str, Meta(min_length=3)]
-Condition = str
-"""The text of a predicate; the loader parses it and resolves every name in it."""
-Citation = Annotated[str, Meta(min_length=1)]
-"""`KEY` or `KEY: clause`; `KEY` is the key of a `Source`."""
-
-
-class Source(Struct, frozen=True, forbid_unknown_fields=True):
-    """A document, mail, commit or file that facts are read from."""
-
-    key: Identifier
-    title: Sentence
-    address: list[str]
-    """URLs, or `repository path @ commit`. Empty where none was captured; then `note` says so."""
-    note: str = ""
-
-
-class Sourced(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every fact carries."""
-
-    sources: Annotated[list[Citation], Meta(min_length=1)]
-    checked: Checked
-
-
-class Rule(Sourced, frozen=True, kw_only=True):
-    """When `when` holds, `reason` is why."""
-
-    when: Condition
-    reason: Sentence
 
 
 class FeatureClaim(Sourced, frozen=True, kw_only=True):
@@ -252,25 +223,6 @@ class CommandLineOption(Sourced, frozen=True, kw_only=True):
     until: str = ""
 
 
-class BuiltinDriver(Sourced, frozen=True, kw_only=True):
-    """Match keys of a driver, for kernels that build it in and carry no aliases for it."""
-
-    module: Identifier
-    aliases: Annotated[list[str], Meta(min_length=1)]
-
-
-class Audit(Sourced, frozen=True, kw_only=True):
-    """A named audit or campaign of a driver's interface, bound to a digest of the code that it tested."""
-
-    id: Identifier
-    driver: Identifier
-    rows: list[str]
-    code_sha256: str
-    """SHA-256 of the executable sections it tested; empty where the audit published none: it is then always stale."""
-    date: str
-    finding: Sentence
-
-
 class CatalogueFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What one file of the catalogue may hold."""
 
@@ -291,6 +243,9 @@ class CatalogueFile(Struct, frozen=True, forbid_unknown_fields=True):
     attack: list[Attack] = field(default_factory=list)
     command_line_option: list[CommandLineOption] = field(default_factory=list)
     builtin_driver: list[BuiltinDriver] = field(default_factory=list)
+    mechanism: list[Mechanism] = field(default_factory=list)
+    interface: list[Interface] = field(default_factory=list)
+    legacy_code: list[LegacyCode] = field(default_factory=list)
     audit: list[Audit] = field(default_factory=list)
 
 
@@ -349,6 +304,9 @@ __all__ = [
     "Feature",
     "FeatureClaim",
     "Instance",
+    "Interface",
+    "LegacyCode",
+    "Mechanism",
     "Mitigation",
     "ObjectiveRecord",
     "Option",

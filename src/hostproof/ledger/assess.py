@@ -80,6 +80,7 @@ def vm_facts(catalogue: Catalogue, subject: Subject) -> VmFacts:
         verifier=subject.verifier,
         stated=subject.stated,
         use_place=subject.use_place,
+        mechanisms=catalogue.mechanisms_by_fact,
     )
     return replace(bare, features=resolve(catalogue.features, subject.technology, confidential, bare))
 

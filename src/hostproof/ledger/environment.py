@@ -14,8 +14,8 @@ from hostproof.artefacts.cmdline import CommandLine
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
-from hostproof.knowledge.predicate import Fact, Value
-from hostproof.knowledge.records import Option, Technology, Use
+from hostproof.knowledge.predicate import Fact, Value, parse
+from hostproof.knowledge.records import Mechanism, Option, Technology, Use
 from hostproof.place import Place
 
 __all__ = ["VmFacts"]
@@ -23,6 +23,8 @@ __all__ = ["VmFacts"]
 KERNEL_SUPPLY = "--kernel PACKAGE, DIRECTORY or FACTS"
 CONFIG_SUPPLY = "--kernel with its configuration (boot/config-*), or --config FILE"
 CMDLINE_SUPPLY = "--cmdline TEXT or @FILE"
+IMAGE_SUPPLY = "--kernel with its image (boot/vmlinuz-*), or facts that a newer `hostproof kernel-facts` wrote"
+CHANGELOG_SUPPLY = "--kernel PACKAGE with its changelog"
 DEFINITION_SUPPLY = "a VM definition as the argument"
 
 
@@ -41,6 +43,7 @@ class VmFacts:
     verifier: VerifierPolicy | None = None
     stated: Mapping[str, Value] = field(default_factory=dict)
     use_place: Place | None = None
+    mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     loadable: Mapping[str, Module] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +78,10 @@ class VmFacts:
                 return self._cmdline(name, rest)
             case "verifier":
                 return self._verifier(name, rest)
+            case "mechanism":
+                return self._mechanism(name, rest)
+            case "symbol" | "calls" | "instruction" | "parameter" | "initcall" | "section" | "changelog":
+                return self._image(name, space)
             case _:
                 return Fact(name, None, None, _state(name, "yes|no, a word or a version"))
 
@@ -142,6 +149,35 @@ class VmFacts:
         if kernel.modules is None or kernel.builtin is None:
             return Fact(name, None, None, "--kernel with its modules directory")
         return Fact(name, "n", Place(kernel.source))
+
+    def _image(self, name: str, space: str) -> Fact:
+        """What the image, its modules or the package's changelog answered when the kernel was read."""
+        kernel = self.kernel
+        answer = kernel.answers.get(name) if kernel is not None else None
+        supply = CHANGELOG_SUPPLY if space == "changelog" else IMAGE_SUPPLY
+        if kernel is None or answer is None:
+            return Fact(name, None, Place(kernel.source) if kernel else None, supply)
+        if answer.module:
+            place = Place(f"{kernel.source}!{answer.module}", offset=answer.offset, path=answer.symbol or None)
+        elif space == "changelog" or kernel.image is None:
+            place = Place(kernel.source, path=answer.symbol or None)
+        else:
+            artefact = f"{kernel.image_name or kernel.source}@sha256:{kernel.image.sha256}"
+            place = Place(artefact, offset=answer.offset, path=answer.symbol or None)
+        return Fact(name, answer.value, place, None if answer.value is not None else answer.note or supply)
+
+    def _mechanism(self, name: str, rest: str) -> Fact:
+        """Whether this kernel has a mechanism: by its image, and where that cannot tell, by configuration and version."""
+        mechanism = self.mechanisms[rest]
+        missing: tuple[Fact, ...] = ()
+        for condition in (mechanism.image, mechanism.package):
+            if not condition:
+                continue
+            truth = parse(condition)(self)
+            if truth.value is not None:
+                return Fact(name, truth.value, truth.because[0].place if truth.because else None, rests=truth.because)
+            missing += truth.missing
+        return Fact(name, None, None, IMAGE_SUPPLY, rests=missing)
 
     def _cmdline(self, name: str, option: str) -> Fact:
         line = self.command_line

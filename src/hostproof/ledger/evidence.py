@@ -45,6 +45,11 @@ PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
 """Rows that other rows rest on: what a command line or a launch policy closes is closed only while these are."""
 
 DEFINITION = "definition"
+KERNEL_SPACES = frozenset(
+    ("config", "module", "kernel", "mechanism", "symbol", "calls", "instruction")
+    + ("parameter", "initcall", "section", "changelog")
+)
+"""Name spaces of facts that were found in a kernel."""
 NOT_MEASURED = "no measurement closes it"
 NEVER = "it cannot be enabled"
 
@@ -254,7 +259,7 @@ class Rooms:
         rows: dict[str, None] = {}
         for fact in facts:
             space = fact.name.split(".", 1)[0]
-            if space in ("config", "module", "kernel"):
+            if space in KERNEL_SPACES:
                 rows[KERNEL_ROW] = None
             elif space == "cmdline":
                 rows[COMMAND_LINE_ROW] = None

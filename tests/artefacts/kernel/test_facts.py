@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostproof.artefacts.kernel.facts import FORMAT, ConfigValue, KernelFacts, Module, decode, encode
+from hostproof.artefacts.kernel.facts import FORMAT, ConfigValue, KernelFacts, Module
+from hostproof.artefacts.kernel.facts_file import decode, encode
 from hostproof.errors import HostproofError, InputError
 
 DIGEST = "0" * 64

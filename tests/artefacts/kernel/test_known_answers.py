@@ -19,7 +19,8 @@ from hostproof.artefacts.archive.region import Region
 from hostproof.artefacts.archive.stream import ByteStream
 from hostproof.artefacts.archive.tar import members
 from hostproof.artefacts.kernel import match
-from hostproof.artefacts.kernel.facts import KernelFacts, decode, encode
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.facts_file import decode, encode
 from hostproof.artefacts.kernel.read import read_kernel
 from tests.artefacts.archive import samples as archives
 

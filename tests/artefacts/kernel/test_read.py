@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.kernel import tree
-from hostproof.artefacts.kernel.facts import ConfigValue, KernelFacts, encode
+from hostproof.artefacts.kernel.facts import ConfigValue, KernelFacts
+from hostproof.artefacts.kernel.facts_file import encode
 from hostproof.artefacts.kernel.read import merge, read_kernel
 from hostproof.errors import HostproofError, InputError
 from tests.artefacts.archive import samples as archives

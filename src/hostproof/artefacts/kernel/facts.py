@@ -1,26 +1,29 @@
-"""What is known of a guest kernel, as a small JSON file that needs no kernel binary.
+"""What is known of a guest kernel: its configuration, its modules, and what its image says of itself.
 
-`hostproof kernel-facts` writes it and `assess --kernel` takes it, so that examples and CI jobs need no package.
-The encoding is canonical: the same kernel gives the same bytes.
+For these facts as a file see `hostproof.artefacts.kernel.facts_file`.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["FORMAT", "ConfigValue", "KernelFacts", "Module", "decode", "encode"]
+__all__ = [
+    "FORMAT",
+    "Answer",
+    "ConfigValue",
+    "ImageDriver",
+    "ImageFacts",
+    "KernelFacts",
+    "Module",
+    "Sites",
+]
 
-FORMAT = "hostproof-kernel-facts/1"
-MAX_BYTES = 16 * 1024 * 1024
-
+FORMAT = "hostproof-kernel-facts/2"
 Hex256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -35,6 +38,74 @@ class ConfigValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Sites:
+    """Where one piece of code uses one interface: the number of sites, and the functions they are in, sorted.
+
+    A site in code that belongs to no named function is counted and has no function.
+    """
+
+    count: Annotated[int, Meta(ge=0)]
+    functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the image answers to one question (`hostproof.artefacts.kernel.questions`).
+
+    `value` is None where it cannot tell, and `note` then says why. `symbol` is what the answer rests on, and `offset`
+    where that lies: in the unpacked image, or in the file of `module` where one is named.
+    """
+
+    value: bool | tuple[str, ...] | None
+    symbol: str = ""
+    offset: int | None = None
+    module: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDriver:
+    """A driver that is built into the image, as its registration structure says.
+
+    `aliases` are what modpost would have written for its match table. `structure` is the symbol of the structure
+    (`virtio_blk`), `offset` where it lies in the unpacked image, `probe` the function that its probe pointer names.
+    `module` is the canonical name of the would-be module, empty where nothing tells it.
+    """
+
+    bus: str
+    name: str
+    module: str
+    structure: str
+    offset: int
+    probe: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the image itself says.
+
+    `sha256` is the digest of the image file, `unpacked_sha256` that of the kernel in it; offsets are into the latter.
+    `symbols` counts kallsyms, `data_symbols` says whether data is among them (CONFIG_KALLSYMS_ALL), `types` counts BTF
+    types; zero where the image has none. `driver_buses` says per bus how the search for built-in drivers went: empty
+    where it saw every structure of that kind, else what limits it. `sites` are those of the image's own text, by
+    interface. `sources` are source files that the image names in its texts.
+    """
+
+    sha256: str
+    unpacked_sha256: str
+    symbols: int = 0
+    data_symbols: bool = False
+    types: int = 0
+    text_bytes: int = 0
+    drivers: tuple[ImageDriver, ...] = ()
+    driver_buses: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, Sites] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """A loadable module.
 
@@ -42,6 +113,10 @@ class Module:
     its executable sections (SHF_EXECINSTR) without `.init*` and `.exit*`, `text_sha256` the digest of these sections in
     file order, `aliases` as `.modinfo` holds them without the `alias=` prefix, `depends` canonical names of the modules
     it needs.
+
+    `code_sha256` is the digest of the same code with relocations and addresses left out, so that it survives a rebuild
+    (`hostproof.artefacts.kernel.code_digest`). `sites` are its sites by interface, `sources` the source files that its
+    texts name. The three are empty where nothing asked for them.
     """
 
     name: str
@@ -50,6 +125,9 @@ class Module:
     text_sha256: Hex256
     aliases: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
+    code_sha256: str = ""
+    sites: dict[str, Sites] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,183 +161,17 @@ class KernelFacts:
     builtin_aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     modules: tuple[Module, ...] | None = None
     notes: tuple[str, ...] = ()
+    image: ImageFacts | None = None
+    """What the image itself says; None where it was not read, or could not be."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Answers of image, modules and changelog by the name of the fact; what is not here was not asked."""
+    changelog_cves: tuple[str, ...] | None = None
+    """CVE ids that the package's changelog names, sorted; None where no changelog was read."""
+    sites_counted: tuple[str, ...] = ()
+    """The interfaces whose sites were counted; one that is here and not in a module's `sites` has none there."""
 
     def config_place(self, symbol: str) -> Place:
         """Where the configuration sets `symbol`, or the configuration as a whole where it does not."""
         value = (self.config or {}).get(symbol)
         artefact = f"{self.source}!{self.config_name}" if self.config_name else self.source
         return Place(artefact, line=value.line if value else None, path=f"CONFIG_{symbol}")
-
-
-def encode(facts: KernelFacts) -> bytes:
-    """Canonical JSON of `facts`, one module per line, with a trailing newline.
-
-    Two things are written shorter than the fields are: a configuration value as `["y", 12]` (value and line), and
-    neighbouring aliases that differ in one place as `["pci:v00008086d", ["00001000", "00001001"], "sv*sd*bc*sc*i*"]`.
-    Fields that hold their default are left out.
-    """
-    wire: dict[str, object] = {}
-    for name in sorted(KernelFacts.__slots__):
-        value = getattr(facts, name)
-        if name == "config" and value is not None:
-            wire[name] = {symbol: (entry.value, entry.line) for symbol, entry in sorted(value.items())}
-        elif name not in _OPTIONAL or value not in (None, "", (), {}, True):
-            wire[name] = value
-    wire["modules"] = [] if facts.modules else facts.modules
-    head = msgspec.json.encode(wire, order="sorted")
-    if facts.modules:
-        lines = b",\n".join(_encode_module(module) for module in facts.modules)
-        head = head.replace(b'"modules":[]', b'"modules":[\n' + lines + b"\n]", 1)
-    return head + b"\n"
-
-
-def decode(data: bytes, name: str) -> KernelFacts:
-    """The facts that `data` holds. Raises InputError where it is not such a file, naming the field."""
-    if len(data) > MAX_BYTES:
-        raise InputError(f"kernel facts are larger than {MAX_BYTES >> 20} MiB", place=Place(name))
-    try:
-        wire = msgspec.json.decode(data, type=_Wire)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"not a kernel-facts file: {error}",
-            place=Place(name),
-            expected=f"the JSON that `hostproof kernel-facts` writes ({FORMAT})",
-        ) from None
-    if wire.format != FORMAT:
-        raise InputError(
-            f"kernel facts of format {wire.format[:80]!r}",
-            place=Place(name),
-            expected=FORMAT,
-            hint="write them again with `hostproof kernel-facts`",
-        )
-    if not _VERSION.fullmatch(wire.version):
-        raise InputError(
-            f"{wire.version[:80]!r} is no upstream version of Linux - at `$.version`",
-            place=Place(name),
-            expected="digits and dots such as 6.1.192, or nothing",
-        )
-    return wire.facts(name)
-
-
-_VERSION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9}){0,3}(?:[-~]?rc\d{1,9})?)?", re.ASCII)
-_OPTIONAL = frozenset(
-    ("package", "image_sha256", "image_name", "config_name", "config_complete", "builtin_aliases", "notes")
-)
-_Group = tuple[str, list[str], str]
-_SHARED = 12  # characters that neighbouring aliases must share to be written as a group
-
-
-class _WireModule(msgspec.Struct, frozen=True):
-    name: str
-    path: str
-    text_bytes: Annotated[int, Meta(ge=0)]
-    text_sha256: Hex256
-    aliases: tuple[str | _Group, ...] = ()
-    depends: tuple[str, ...] = ()
-
-
-class _Wire(msgspec.Struct, frozen=True):
-    """The file as it is written."""
-
-    release: str
-    version: str
-    architecture: str
-    source: str
-    format: str = FORMAT
-    package: str = ""
-    image_sha256: str = ""
-    image_name: str = ""
-    config_name: str = ""
-    config: dict[str, ConfigValue | tuple[str, int]] | None = None
-    config_complete: bool = True
-    builtin: tuple[str, ...] | None = None
-    builtin_aliases: dict[str, tuple[str, ...]] = {}
-    modules: tuple[_WireModule, ...] | None = None
-    notes: tuple[str, ...] = ()
-
-    def facts(self, name: str) -> KernelFacts:
-        fields = {field: getattr(self, field) for field in self.__struct_fields__}
-        if self.config is not None:
-            fields["config"] = {
-                symbol: ConfigValue(*entry) if isinstance(entry, tuple) else entry
-                for symbol, entry in self.config.items()
-            }
-        if self.modules is not None:
-            budget = MAX_BYTES * 4
-            modules = []
-            for module in self.modules:
-                budget -= _unfolded(module.aliases)
-                if budget < 0:
-                    raise InputError("the aliases of a kernel-facts file unfold to too much", place=Place(name))
-                aliases = _ungroup(module.aliases)
-                modules.append(
-                    Module(module.name, module.path, module.text_bytes, module.text_sha256, aliases, module.depends)
-                )
-            fields["modules"] = tuple(modules)
-        return KernelFacts(**fields)
-
-
-def _encode_module(module: Module) -> bytes:
-    wire = {
-        "name": module.name,
-        "path": module.path,
-        "text_bytes": module.text_bytes,
-        "text_sha256": module.text_sha256,
-    } | ({"depends": module.depends} if module.depends else {})
-    if module.aliases:
-        wire["aliases"] = _group(module.aliases)
-    return msgspec.json.encode(wire, order="sorted")
-
-
-def _group(aliases: tuple[str, ...]) -> list[str | _Group]:
-    """Aliases with runs of neighbours that share a beginning and an end written once."""
-    out: list[str | _Group] = []
-    position = 0
-    while position < len(aliases):
-        first = aliases[position]
-        end = position + 1
-        if end < len(aliases):
-            start = _common(first, aliases[end])
-            rest, other = first[len(start) :], aliases[end][len(start) :]
-            tail = _common(rest[::-1], other[::-1])[::-1]
-            if len(start) + len(tail) >= _SHARED and start:
-                while end < len(aliases) and _fits(aliases[end], start, tail):
-                    end += 1
-                middles = [alias[len(start) : len(alias) - len(tail)] for alias in aliases[position:end]]
-                out.append((start, middles, tail))
-                position = end
-                continue
-        out.append(first)
-        position += 1
-    return out
-
-
-def _common(one: str, other: str) -> str:
-    """The longest common beginning."""
-    for position, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return one[:position]
-    return min(one, other, key=len)
-
-
-def _fits(alias: str, start: str, tail: str) -> bool:
-    return len(alias) >= len(start) + len(tail) and alias.startswith(start) and alias.endswith(tail)
-
-
-def _unfolded(aliases: tuple[str | _Group, ...]) -> int:
-    """Characters that the groups among `aliases` repeat."""
-    groups = (alias for alias in aliases if not isinstance(alias, str))
-    return sum((len(start) + len(tail)) * len(middles) for start, middles, tail in groups)
-
-
-def _ungroup(aliases: tuple[str | _Group, ...]) -> tuple[str, ...]:
-    if all(isinstance(alias, str) for alias in aliases):
-        return aliases  # type: ignore[return-value]
-    out: list[str] = []
-    for alias in aliases:
-        if isinstance(alias, str):
-            out.append(alias)
-        else:
-            start, middles, tail = alias
-            out.extend(start + middle + tail for middle in middles)
-    return tuple(out)

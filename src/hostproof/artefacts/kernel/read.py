@@ -15,8 +15,7 @@ from hostproof.artefacts.archive import ar, rpm, tar
 from hostproof.artefacts.archive.decompress import detect
 from hostproof.artefacts.archive.limits import DEFAULT, MIB, Limits
 from hostproof.artefacts.archive.region import Region
-from hostproof.artefacts.kernel import facts as facts_file
-from hostproof.artefacts.kernel import package
+from hostproof.artefacts.kernel import facts_file, package
 from hostproof.artefacts.kernel.assemble import from_config, from_image, from_tree, merge
 from hostproof.artefacts.kernel.config import looks_like_config
 from hostproof.artefacts.kernel.directory import encodable, open_regular, read_directory
