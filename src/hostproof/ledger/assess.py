@@ -16,11 +16,11 @@ from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
 from hostproof.knowledge.load import Catalogue
-from hostproof.knowledge.predicate import Fact, Value, version_key
+from hostproof.knowledge.predicate import Fact, Value
 from hostproof.knowledge.records import Channel, Rule, Technology, Use
 from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.knowledge.threat_model import ThreatModel, derive
-from hostproof.ledger import attacks, boot_options, drivers, headline, instances, summaries
+from hostproof.ledger import attacks, boot_options, builtin, drivers, headline, instances, summaries
 from hostproof.ledger.decide import Court, missing_facts
 from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
 from hostproof.ledger.evidence import PINNED_FIRST, POLICY_ROW, Rooms, fact_seen, place_seen
@@ -35,10 +35,6 @@ __all__ = ["Subject", "assess", "vm_facts"]
 
 CONTROLLERS = "C13"
 """Controllers are PCI functions: what stands behind them is presented through this channel."""
-
-# modpost writes the match tables of built-in drivers to modules.builtin.modinfo since "Add generated modalias to
-# modules.builtin.modinfo" (Alexey Gladkov, merged 2025-09-24 for this release); older kernels have a few by hand.
-BUILTIN_TABLES_SINCE = "6.18"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,7 @@ def _occurrences(
         if channel.id == CONTROLLERS:
             yield from instances.behind_controllers(channel, view)
         if channel.driver_buses:
-            if not drivers_found and subject.kernel is not None and _drivers_known(subject.kernel, view):
+            if not drivers_found and subject.kernel is not None and _drivers_known(subject.kernel, channel, view):
                 yield _no_driver(channel, subject.kernel)
         elif not found:
             yield _whole(channel)
@@ -201,11 +197,11 @@ def _no_driver(channel: Channel, kernel: KernelFacts) -> Occurrence:
     )
 
 
-def _drivers_known(kernel: KernelFacts, view: DriverView) -> bool:
-    """Whether every driver of the kernel is known, built-in ones too."""
+def _drivers_known(kernel: KernelFacts, channel: Channel, view: DriverView) -> bool:
+    """Whether every driver that binds on the channel is known, built-in ones too."""
     if view.presentable is None or kernel.builtin is None:
         return False
-    return not kernel.builtin or not _older(kernel, BUILTIN_TABLES_SINCE)
+    return builtin.unseen(kernel, channel.driver_buses, view.known_builtin) is None
 
 
 def _unread_rows(catalogue: Catalogue, subject: Subject) -> Iterator[Row]:
@@ -240,22 +236,12 @@ def _unseen_driver_rows(model: ThreatModel, subject: Subject, view: DriverView) 
         elif subject.kernel is not None and subject.kernel.builtin is None:
             missing = Fact("kernel.builtin", None, None, "--kernel with its modules.builtin")
             yield _unseen(channel, "built-in", "drivers built into the image", missing, "no list of them was given")
-        elif subject.kernel is not None and not _drivers_known(subject.kernel, view):
-            unseen = len(subject.kernel.builtin or ()) - view.known_builtin
-            reason = (
-                f"{unseen} of {len(subject.kernel.builtin or ())} built-in modules carry no match keys in this package, which "
-                f"kernels write since {BUILTIN_TABLES_SINCE}: which devices they bind is not known"
-            )
-            missing = Fact("kernel.builtin_aliases", None, None, "a kernel whose modules.builtin.modinfo has aliases")
+        elif subject.kernel is not None and (
+            reason := builtin.unseen(subject.kernel, channel.driver_buses, view.known_builtin)
+        ):
+            supply = "a kernel whose image or modules.builtin.modinfo shows them"
+            missing = Fact("kernel.builtin_aliases", None, None, supply)
             yield _unseen(channel, "built-in", "drivers built into the image", missing, reason)
-
-
-def _older(kernel: KernelFacts, version: str) -> bool:
-    """Whether the kernel is older than `version`, or does not say its version."""
-    try:
-        return version_key(kernel.version) < version_key(version)
-    except ValueError:
-        return True
 
 
 def _unseen(channel: Channel, instance: str, name: str, missing: Fact, reason: str) -> Row:

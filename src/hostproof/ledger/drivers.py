@@ -14,6 +14,7 @@ from hostproof.artefacts.kernel import match
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.machine.model import Machine
 from hostproof.knowledge.records import BuiltinDriver
+from hostproof.ledger import builtin as built_in
 from hostproof.ledger.instances import DriverView, by_bus
 from hostproof.ledger.model import DriverCount, Headline
 
@@ -31,7 +32,7 @@ def view(
 
     `homes` are the buses whose drivers have a channel of their own.
     """
-    builtin = _builtin(kernel, known_builtin)
+    builtin = built_in.match_keys(kernel, known_builtin)
     aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
     builtin_keys = by_bus({name: [(alias, "") for alias in keys] for name, keys in builtin.items()})
     if kernel is None or kernel.modules is None:
@@ -70,17 +71,6 @@ def _homeless(
     sizes = {module.name: module.text_bytes for module in kernel.modules or ()}
     keys = {name: found.keys[name] for name in direct}
     return match.DriverSet(direct, closure, sum(sizes[name] for name in closure), keys)
-
-
-def _builtin(kernel: KernelFacts | None, known: Mapping[str, BuiltinDriver]) -> dict[str, tuple[str, ...]]:
-    """Built-in drivers with match keys: from `modules.builtin.modinfo`, else from the catalogue."""
-    if kernel is None or kernel.builtin is None:
-        return {}
-    aliases = dict(kernel.builtin_aliases)
-    for name in kernel.builtin:
-        if name not in aliases and name in known:
-            aliases[name] = tuple(known[name].aliases)
-    return {name: aliases[name] for name in sorted(aliases) if aliases[name]}
 
 
 def count(drivers: match.DriverSet | None) -> DriverCount | None:
