@@ -66,6 +66,7 @@ def _everything() -> list[Sourced]:
     groups = (
         whole.features, whole.technologies, whole.options, whole.primitives, whole.objectives, whole.threats,
         whole.channels, whole.mitigations, whole.pins, whole.attacks, whole.builtin_drivers, whole.audits,
+        whole.mechanisms, whole.interfaces, whole.legacy_code,
     )  # fmt: skip
     records: list[object] = [record for group in groups for record in group.values()]
     return list(_sourced([*records, *whole.instances, *whole.command_line_options]))
