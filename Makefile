@@ -11,7 +11,8 @@ $(error SUITE is fast or all, not '$(SUITE)')
 endif
 
 # The distribution kernels of the slow suite and of the benchmarks, from the machine's own package sources.
-KERNELS ?= linux-image-6.1.0-55-amd64-unsigned linux-image-6.1.0-55-cloud-amd64-unsigned
+KERNELS ?= linux-image-6.1.0-55-amd64-unsigned linux-image-6.1.0-55-cloud-amd64-unsigned \
+  linux-image-6.1.0-54-cloud-amd64-unsigned linux-image-6.1.0-55-rt-amd64-unsigned
 export HOSTPROOF_KERNELS ?= $(CURDIR)/.kernels
 
 .PHONY: demo test test-all check bench kernels machines generate clean
@@ -43,6 +44,14 @@ machines:
 
 kernels:
 	bash scripts/fetch_kernels.sh "$$HOSTPROOF_KERNELS" $(KERNELS)
+	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" bullseye amd64 'linux-image-5\.10\.0-[0-9]+-cloud-amd64'
+	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" trixie amd64 \
+	  'linux-image-6\.12\.[0-9]+\+deb13-amd64-unsigned' 'linux-image-6\.12\.[0-9]+\+deb13-cloud-amd64-unsigned'
+	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" trixie arm64 'linux-image-6\.12\.[0-9]+\+deb13-cloud-arm64-unsigned'
+	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" sid amd64 \
+	  'linux-base-[0-9.]+\+deb14-cloud-amd64' 'linux-binary-unsigned-.*-cloud-amd64' 'linux-modules-[0-9.]+\+deb14-cloud-amd64'
+	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" sid arm64 \
+	  'linux-base-[0-9.]+\+deb14-cloud-arm64' 'linux-binary-unsigned-.*-cloud-arm64' 'linux-modules-[0-9.]+\+deb14-cloud-arm64'
 
 # Generated data: the ledger's schema and the expected ledgers of the examples.
 generate: $(STAMP)

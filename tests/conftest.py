@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is not a slow reader: examples have no deadline of their own. CI repeats the same examples every time.
+os.environ["HOSTPROOF_CACHE"] = "off"  # tests that want the cache make their own
 settings.register_profile("hostproof", deadline=None, derandomize=os.environ.get("CI", "") not in ("", "false", "0"))
 settings.load_profile("hostproof")
 
