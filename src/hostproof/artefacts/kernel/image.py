@@ -27,8 +27,9 @@ from hostproof.artefacts.kernel.elf import MACHINES
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["Image", "embedded_config", "looks_like_image", "read_image"]
+__all__ = ["Image", "config_in", "embedded_config", "image_of", "looks_like_image", "read_image", "unpacked"]
 
+ELF = b"\x7fELF"
 _BANNER = re.compile(rb"Linux version ([!-~]{1,120}) \([ -~\n]{0,1024}")
 _DEBIAN = re.compile(r"Debian (\d+(?:\.\d+)+(?:~rc\d+)?)")
 
@@ -54,20 +55,27 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def read_image(data: bytes, name: str, limits: Limits = DEFAULT) -> Image:
-    """What the image in `data` says of itself. Raises InputError where it is no kernel image, or a damaged one."""
+    """What the image in `data` says of itself. Raises InputError where it is no kernel image, or a damaged one.
+
+    Only a zboot image and an `Image.gz` are unpacked for that.
+    """
+    packed = _kind(data) in {"EFI zboot", None} and data[:4] != ELF
+    return image_of(data, unpacked(data, name, limits) if packed else data, name)
+
+
+def image_of(data: bytes, kernel: bytes, name: str) -> Image:
+    """The same where the kernel in the image is unpacked already."""
     kind = _kind(data)
     if kind == "bzImage":
         return _bzimage(data, name)
     if kind == "s390 image":
-        return _with_banner(kind, _banner(data), "s390x")
+        return _with_banner(kind, _banner(kernel) or _banner(data), "s390x")
     if kind == "arm64 Image":
-        return _with_banner(kind, _banner(data), "aarch64")
+        return _with_banner(kind, _banner(kernel), "aarch64")
     if kind == "EFI zboot":
-        inner = unpacked(data, name, limits)
-        return _with_banner(kind, _banner(inner), "aarch64" if _kind(inner) == "arm64 Image" else "")
-    if data[:4] == b"\x7fELF" and len(data) > 20:
-        order = "little" if data[5] == 1 else "big"
-        machine = int.from_bytes(data[18:20], "little" if order == "little" else "big")
+        return _with_banner(kind, _banner(kernel), "aarch64" if _kind(kernel) == "arm64 Image" else "")
+    if data[:4] == ELF and len(data) > 20:
+        machine = int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
         banner = _banner(data)
         if not banner:
             raise InputError(
@@ -76,17 +84,16 @@ def read_image(data: bytes, name: str, limits: Limits = DEFAULT) -> Image:
                 expected="a vmlinux, which holds `Linux version RELEASE (...`",
             )
         return _with_banner("vmlinux", banner, MACHINES.get((machine, data[4]), ""))
-    if detect(data[:8]) == "gzip":  # an arm64 Image.gz
-        return read_image(_nested(data, name, limits), name, limits)
-    raise InputError(
-        "not a kernel image",
-        place=Place(name, offset=0),
-        expected="a bzImage (HdrS at 0x202), an arm64 Image (ARM\\x64 at 56), an EFI zboot image, an s390 image or vmlinux",
-    )
+    if detect(data[:8]) == "gzip" and kernel[:8] != data[:8]:  # an arm64 Image.gz
+        return image_of(kernel, kernel, name)
+    raise _no_image(name)
 
 
 def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
-    """The kernel as it lies in memory: the payload of a bzImage or zboot image unpacked, others as they are."""
+    """The kernel as it lies in memory: the payload of a bzImage or zboot image unpacked, others as they are.
+
+    Raises InputError where this is no image, or one whose payload is damaged.
+    """
     kind = _kind(data)
     if kind == "bzImage":
         sectors = data[0x1F1] or 4
@@ -94,6 +101,10 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
         start = (sectors + 1) * 512 + offset
     elif kind == "EFI zboot":
         start, length = struct.unpack_from("<II", data, 8)
+    elif kind is None and data[:4] != ELF:
+        if detect(data[:8]) != "gzip":
+            raise _no_image(name)
+        return unpacked(_nested(data, name, limits), name, limits)
     else:
         return data
     payload = data[start : start + length]
@@ -113,7 +124,11 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
 
 def embedded_config(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes | None:
     """The configuration that the image carries (CONFIG_IKCONFIG=y), or None. Raises InputError where it is damaged."""
-    kernel = unpacked(data, name, limits)
+    return config_in(unpacked(data, name, limits), name, limits)
+
+
+def config_in(kernel: bytes, name: str, limits: Limits = DEFAULT) -> bytes | None:
+    """The same for a kernel that is unpacked already."""
     start = kernel.find(b"IKCFG_ST\x1f\x8b")
     end = kernel.find(b"IKCFG_ED", start)
     if start < 0 or end < 0:
@@ -157,6 +172,14 @@ def _with_banner(kind: str, banner: str, architecture: str) -> Image:
     release = banner.partition(" ")[0]
     debian = _DEBIAN.search(banner)
     return Image(kind, banner, release, debian[1] if debian else "", architecture)
+
+
+def _no_image(name: str) -> InputError:
+    return InputError(
+        "not a kernel image",
+        place=Place(name, offset=0),
+        expected="a bzImage (HdrS at 0x202), an arm64 Image (ARM\\x64 at 56), an EFI zboot image, an s390 image or vmlinux",
+    )
 
 
 def _nested(data: bytes, name: str, limits: Limits) -> bytes:

@@ -9,12 +9,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-__all__ = ["ImageSection", "Vmlinux"]
+from hostproof.artefacts.archive.limits import DEFAULT, Limits
+from hostproof.artefacts.kernel.symbols import Symbols
+
+__all__ = ["ImageSection", "Vmlinux", "read_vmlinux"]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSection:
-    """A section with bytes in the file: link-time virtual address, offset into the unpacked kernel and size, in bytes."""
+    """A section with bytes in the file: link-time virtual address, offset into the unpacked kernel and size, in bytes.
+
+    `executable` says that it holds code. The linker of x86 7.x flags `.data` executable too; what is writable and named
+    `.data` holds none.
+    """
 
     name: str
     address: int
@@ -39,6 +46,8 @@ class Vmlinux:
     sha256: str
     sections: tuple[ImageSection, ...]
     flat: bool = False
+    symbols: Symbols | None = field(default=None, repr=False)
+    """Symbols that had to be read to know where a flat image lies; `kallsyms.find_kallsyms` is how to ask for symbols."""
     _starts: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -79,3 +88,10 @@ class Vmlinux:
             return None
         raw, end, _ = self.data[offset : offset + limit].partition(b"\0")
         return raw.decode("ascii") if end and raw.isascii() and raw.decode("ascii").isprintable() else None
+
+
+def read_vmlinux(data: bytes, name: str, limits: Limits = DEFAULT) -> Vmlinux:
+    """The kernel in an image. Raises InputError where it is no image, a damaged one, or beyond a limit."""
+    from hostproof.artefacts.kernel.unpack import open_image  # which needs the types above, and numpy
+
+    return open_image(data, name, limits).kernel
