@@ -1,0 +1,293 @@
+"""What a host can reach in one kernel: its drivers by bus, what each of them reads of the host, and by which interface.
+
+A surface is a view of kernel facts under one technology (which says the buses that its host may present) and, where a
+VM is given, of the devices that its definition presents. Numbers are counts of what binaries show; what counting cannot
+see stands beside them (`InterfaceTotal.blind`, `Surface.notes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from hostproof.artefacts.kernel import match
+from hostproof.artefacts.kernel.facts import KernelFacts, Module, Sites
+from hostproof.artefacts.machine.model import Machine
+from hostproof.knowledge.load import Catalogue
+from hostproof.knowledge.records import Technology
+from hostproof.ledger import builtin
+
+__all__ = ["FORMAT", "BusTotal", "Driver", "InterfaceTotal", "Reach", "SiteCount", "Surface", "surface"]
+
+FORMAT = "hostproof-surface/1"
+
+
+class Reach(StrEnum):
+    """How a host makes this guest run a driver, the nearest way first."""
+
+    CONFIGURED = "configured"
+    """The definition presents its device."""
+    PRESENTABLE = "presentable"
+    """The host may present a device of its bus."""
+    BEHIND_CONTROLLER = "behind-controller"
+    """Its device stands behind a controller or channel that the host may present: USB, HID, SCSI ..."""
+    BY_IDENTITY = "by-identity"
+    """Words of the host make user space load it: CPUID, SMBIOS, WMI."""
+    NEEDED = "needed"
+    """A driver that the host reaches needs it."""
+    NOT_REACHED = "not-reached"
+    """No device that this host may present binds it; the guest itself may load it."""
+
+
+class SiteCount(Struct, frozen=True):
+    """Sites of one interface in one driver, and the functions they are in."""
+
+    interface: str
+    count: int
+    functions: list[str] = field(default_factory=list)
+
+
+class Driver(Struct, frozen=True):
+    """A driver of the kernel: a loadable module, or one that is built in (`path` is then empty).
+
+    `text_bytes` are those of the driver alone, `closure_bytes` with everything it needs; None where the code is part of
+    the image. `score` is the sum over its sites of their interface's weight, and orders reports.
+    """
+
+    name: str
+    reach: Reach
+    buses: list[str] = field(default_factory=list)
+    keys: int = 0
+    path: str = ""
+    built_in: bool = False
+    text_bytes: int | None = None
+    closure_bytes: int | None = None
+    score: int = 0
+    sites: list[SiteCount] = field(default_factory=list)
+    code_sha256: str = ""
+
+
+class BusTotal(Struct, frozen=True):
+    """The drivers that bind on one bus. `closure` counts modules with what they need; bytes are of loadable code."""
+
+    bus: str
+    reach: Reach
+    drivers: int
+    keys: int
+    closure: int
+    text_bytes: int
+    closure_bytes: int
+    sites: int
+    built_in: int = 0
+
+
+class InterfaceTotal(Struct, frozen=True):
+    """Sites of one interface: in loadable modules, in those of them that the host reaches, and in the image."""
+
+    id: str
+    name: str
+    weight: int
+    blind: str
+    modules: int
+    sites: int
+    reached_modules: int
+    reached_sites: int
+    image_sites: int | None
+    image_functions: list[str] = field(default_factory=list)
+
+
+class Surface(Struct, frozen=True):
+    """The surface of one kernel. Drivers stand in the order of what matters: reach, then score, then bytes."""
+
+    kernel: str
+    architecture: str
+    technology: str
+    buses: list[str]
+    """The buses that this technology's host may present."""
+    drivers: list[Driver]
+    by_bus: list[BusTotal]
+    by_interface: list[InterfaceTotal]
+    modules: int
+    text_bytes: int
+    image_text_bytes: int | None = None
+    image_sha256: str = ""
+    vm: str = ""
+    notes: list[str] = field(default_factory=list)
+    format: str = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Names of modules by how the host reaches them."""
+
+    keys: Mapping[str, match.Keys]
+    reach: Mapping[str, Reach]
+
+
+def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, machine: Machine | None) -> Surface:
+    """The surface of `kernel` under `technology`, with the devices of `machine` where a VM is given."""
+    weights = {interface.id: interface.weight for interface in catalogue.interfaces.values()}
+    sets = _sets(kernel, technology, machine)
+    modules = {module.name: module for module in kernel.modules or ()}
+    closures = match.driver_texts(kernel, modules)
+    drivers = [_loadable(module, sets, closures[module.name], weights) for module in modules.values()]
+    drivers += _built_in(catalogue, kernel, technology, machine)
+    order = list(Reach)
+    drivers.sort(key=lambda driver: (order.index(driver.reach), -driver.score, -(driver.text_bytes or 0), driver.name))
+    return Surface(
+        kernel=kernel.package or kernel.release or kernel.source,
+        architecture=kernel.architecture,
+        technology=technology.id,
+        buses=list(technology.presentable_buses),
+        drivers=drivers,
+        by_bus=_by_bus(kernel, drivers, technology),
+        by_interface=_by_interface(catalogue, kernel, drivers),
+        modules=len(modules),
+        text_bytes=sum(module.text_bytes for module in modules.values()),
+        image_text_bytes=kernel.image.text_bytes if kernel.image else None,
+        image_sha256=kernel.image_sha256,
+        vm=machine.name or machine.place.artefact if machine else "",
+        notes=_notes(kernel, catalogue),
+    )
+
+
+def _sets(kernel: KernelFacts, technology: Technology, machine: Machine | None) -> _Sets:
+    """For every module that the host reaches, how."""
+    aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
+    buses = technology.presentable_buses
+    everything = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER, *match.BY_IDENTITY])
+    ways = (
+        (Reach.CONFIGURED, match.configured(kernel, aliases)),
+        (Reach.PRESENTABLE, match.narrowed(kernel, everything, buses)),
+        (Reach.BEHIND_CONTROLLER, match.narrowed(kernel, everything, match.BEHIND_CONTROLLER)),
+        (Reach.BY_IDENTITY, match.narrowed(kernel, everything, match.BY_IDENTITY)),
+    )
+    reach: dict[str, Reach] = {}
+    for way, found in ways:
+        for name in found.direct:
+            reach.setdefault(name, way)
+    for _, found in ways:
+        for name in found.closure:
+            reach.setdefault(name, Reach.NEEDED)
+    return _Sets(everything.keys, reach)
+
+
+def _loadable(module: Module, sets: _Sets, closure: int, weights: Mapping[str, int]) -> Driver:
+    buses = dict.fromkeys(name for alias in module.aliases if (name := match.bus(alias)))
+    return Driver(
+        name=module.name,
+        reach=sets.reach.get(module.name, Reach.NOT_REACHED),
+        buses=list(buses),
+        keys=len(module.aliases),
+        path=module.path,
+        text_bytes=module.text_bytes,
+        closure_bytes=closure,
+        score=_score(module.sites, weights),
+        sites=_counts(module.sites),
+        code_sha256=module.code_sha256,
+    )
+
+
+def _built_in(
+    catalogue: Catalogue, kernel: KernelFacts, technology: Technology, machine: Machine | None
+) -> list[Driver]:
+    """Built-in drivers with known match keys. Their code is part of the image: neither size nor sites are told apart."""
+    keys = builtin.match_keys(kernel, catalogue.builtin_drivers)
+    aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
+    met = match.matching(keys, aliases, kernel.source)
+    found = []
+    for name, patterns in keys.items():
+        buses = list(dict.fromkeys(bus for alias in patterns if (bus := match.bus(alias))))
+        reach = Reach.CONFIGURED if name in met else _by_bus_alone(buses, technology.presentable_buses)
+        found.append(Driver(name=name, reach=reach, buses=buses, keys=len(patterns), built_in=True))
+    return found
+
+
+def _by_bus_alone(buses: Collection[str], presentable: Collection[str]) -> Reach:
+    for reach, way in (
+        (Reach.PRESENTABLE, presentable),
+        (Reach.BEHIND_CONTROLLER, match.BEHIND_CONTROLLER),
+        (Reach.BY_IDENTITY, match.BY_IDENTITY),
+    ):
+        if not set(buses).isdisjoint(way):
+            return reach
+    return Reach.NOT_REACHED
+
+
+def _score(sites: Mapping[str, Sites], weights: Mapping[str, int]) -> int:
+    return sum(found.count * weights.get(interface, 0) for interface, found in sites.items())
+
+
+def _counts(sites: Mapping[str, Sites]) -> list[SiteCount]:
+    """Most sites first."""
+    order = sorted(sites.items(), key=lambda item: (-item[1].count, item[0]))
+    return [SiteCount(interface, found.count, list(found.functions)) for interface, found in order]
+
+
+def _by_bus(kernel: KernelFacts, drivers: Sequence[Driver], technology: Technology) -> list[BusTotal]:
+    """Totals of every bus on which a driver binds, the heaviest first."""
+    modules = {driver.name: driver for driver in drivers if not driver.built_in}
+    buses = dict.fromkeys(bus for driver in drivers for bus in driver.buses)
+    totals = []
+    for bus in buses:
+        found = match.presentable(kernel, [bus])
+        direct = [modules[name] for name in found.direct]
+        totals.append(
+            BusTotal(
+                bus=bus,
+                reach=_by_bus_alone([bus], technology.presentable_buses),
+                drivers=len(direct),
+                keys=sum(len(keys) for keys in found.keys.values()),
+                closure=len(found.closure),
+                text_bytes=sum(driver.text_bytes or 0 for driver in direct),
+                closure_bytes=found.text_bytes,
+                sites=sum(sites.count for driver in direct for sites in driver.sites),
+                built_in=sum(driver.built_in and bus in driver.buses for driver in drivers),
+            )
+        )
+    order = list(Reach)
+    return sorted(totals, key=lambda total: (order.index(total.reach), -total.closure_bytes, total.bus))
+
+
+def _by_interface(catalogue: Catalogue, kernel: KernelFacts, drivers: Iterable[Driver]) -> list[InterfaceTotal]:
+    """Totals of every interface that was counted, in the order of weight and sites."""
+    holders: dict[str, list[tuple[Driver, SiteCount]]] = {}
+    for driver in drivers:
+        for sites in driver.sites:
+            holders.setdefault(sites.interface, []).append((driver, sites))
+    totals = []
+    for name in kernel.sites_counted:
+        record = catalogue.interfaces.get(name)
+        if record is None:
+            continue
+        found = holders.get(name, [])
+        reached = [sites for driver, sites in found if driver.reach is not Reach.NOT_REACHED]
+        image = kernel.image.sites.get(name, Sites(0)) if kernel.image else None
+        totals.append(
+            InterfaceTotal(
+                id=name,
+                name=record.name,
+                weight=record.weight,
+                blind=record.blind,
+                modules=len(found),
+                sites=sum(sites.count for _, sites in found),
+                reached_modules=len(reached),
+                reached_sites=sum(sites.count for sites in reached),
+                image_sites=image.count if image else None,
+                image_functions=list(image.functions) if image else [],
+            )
+        )
+    return sorted(totals, key=lambda total: (-total.weight, -total.reached_sites, total.id))
+
+
+def _notes(kernel: KernelFacts, catalogue: Catalogue) -> list[str]:
+    """What limits these numbers."""
+    notes = list(kernel.notes)
+    if not kernel.sites_counted:
+        notes.append("sites were not counted: these facts come from an older hostproof, or from a kernel without code")
+    if kernel.image is not None:
+        notes += [f"built-in drivers of {bus}: {why}" for bus, why in sorted(kernel.image.driver_buses.items()) if why]
+    return list(dict.fromkeys(notes))
