@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -48,12 +49,12 @@ MAX_SECTIONS = 1 << 16
 MAX_NAMES = 16 << 20
 PASSING = (b".init", b".exit")
 
-# EI_CLASS, EI_DATA -> ELF header after e_ident, section header
+# EI_CLASS, EI_DATA -> ELF header after e_ident; of a section header sh_name, type, flags, offset, size, link and info
 _LAYOUTS = {
-    (1, 1): (struct.Struct("<HHIIIIIHHHHHH"), struct.Struct("<IIIIIIIIII")),
-    (1, 2): (struct.Struct(">HHIIIIIHHHHHH"), struct.Struct(">IIIIIIIIII")),
-    (2, 1): (struct.Struct("<HHIQQQIHHHHHH"), struct.Struct("<IIQQQQIIQQ")),
-    (2, 2): (struct.Struct(">HHIQQQIHHHHHH"), struct.Struct(">IIQQQQIIQQ")),
+    (1, 1): (struct.Struct("<HHIIIIIHHHHHH"), struct.Struct("<III4xIIII8x")),
+    (1, 2): (struct.Struct(">HHIIIIIHHHHHH"), struct.Struct(">III4xIIII8x")),
+    (2, 1): (struct.Struct("<HHIQQQIHHHHHH"), struct.Struct("<IIQ8xQQII16x")),
+    (2, 2): (struct.Struct(">HHIQQQIHHHHHH"), struct.Struct(">IIQ8xQQII16x")),
 }
 
 MACHINES = {
@@ -69,9 +70,11 @@ MACHINES = {
 """(e_machine, EI_CLASS) -> the kernel's word for the architecture (`uname -m`; ppc64 stands for both byte orders)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section header; `name` is read only for sections that are asked for by name."""
+class Section(NamedTuple):
+    """A section header, without its address; the name is read only where it is asked for.
+
+    A named tuple, as a kernel's modules have 180,000 of them.
+    """
 
     name_offset: int
     type: int
@@ -79,6 +82,7 @@ class Section:
     offset: int
     size: int
     link: int
+    info: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,16 @@ class Elf:
     def architecture(self) -> str:
         """The kernel's word for the machine, or `elf-machine-N`."""
         return MACHINES.get((self.machine, self.bits // 32), f"elf-machine-{self.machine}")
+
+    @property
+    def little(self) -> bool:
+        """Whether the byte order is little-endian (EI_DATA is 1)."""
+        return self.data[5] == 1
+
+    def section_name(self, section: Section) -> bytes:
+        """The name of a section, without its NUL."""
+        end = self.names.find(b"\0", section.name_offset)
+        return self.names[section.name_offset : end if end >= 0 else None]
 
     def section(self, name: str) -> Section | None:
         """The first section of that name."""
@@ -119,12 +133,20 @@ class Elf:
         """The executable sections that stay once a module is loaded, in the order of the file: SHF_EXECINSTR, without
         `.init*` (freed when initialisation returns) and `.exit*` (run when the module is removed).
         """
-        stay = (
-            section
-            for section in self.sections
-            if section.flags & SHF_EXECINSTR and not self.names.startswith(PASSING, section.name_offset)
-        )
-        return sorted(stay, key=lambda section: (section.offset, section.size))
+        return [self.sections[index] for index in self.code()[0]]
+
+    def code(self) -> tuple[list[int], list[int]]:
+        """Indexes of the executable sections, each list in the order of the file: those that stay (see `text`), and
+        those that pass.
+        """
+        stay: list[int] = []
+        passing: list[int] = []
+        for index, section in enumerate(self.sections):
+            if section.flags & SHF_EXECINSTR:
+                (passing if self.names.startswith(PASSING, section.name_offset) else stay).append(index)
+        for part in (stay, passing):
+            part.sort(key=lambda index: (self.sections[index].offset, self.sections[index].size))
+        return stay, passing
 
 
 def read_elf(data: Buffer, name: str) -> Elf:
@@ -143,14 +165,11 @@ def read_elf(data: Buffer, name: str) -> Elf:
         raise _malformed(name, table, "a damaged section table", f"entries of {entry.size} bytes inside the file")
     if count == 0 or names == SHN_XINDEX:
         first = entry.unpack_from(view, table)
-        count, names = count or first[5], first[6] if names == SHN_XINDEX else names
+        count, names = count or first[4], first[5] if names == SHN_XINDEX else names
     end = table + count * entry.size
     if count > MAX_SECTIONS or end > len(view):
         raise _malformed(name, table, f"a section table of {count} entries", "it runs past the end of the file")
-    sections = tuple(
-        Section(s_name, s_type, flags, offset, size, link)
-        for s_name, s_type, flags, _, offset, size, link, _, _, _ in entry.iter_unpack(view[table:end])
-    )
+    sections = tuple(map(Section._make, entry.iter_unpack(view[table:end])))
     return Elf(view, e_type, machine, view[4] * 32, sections, _name_table(view, sections, names, name), name)
 
 

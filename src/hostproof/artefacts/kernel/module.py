@@ -13,12 +13,13 @@ initialisation and removal they would have 65.85.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from hostproof.artefacts.archive.decompress import detect, whole
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
 from hostproof.artefacts.kernel.elf import SHT_NOBITS, Elf, read_elf
-from hostproof.artefacts.kernel.facts import Module
+from hostproof.artefacts.kernel.facts import Answer, Module
+from hostproof.artefacts.kernel.questions import Questions
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -32,11 +33,15 @@ MAX_INFO = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class ModuleFile:
-    """A module with what its file says besides: the architecture, and the release at the start of `vermagic`."""
+    """A module with what its file says besides: the architecture, and the release at the start of `vermagic`.
+
+    `answers` are those to the questions that name this module, by the name of the fact.
+    """
 
     module: Module
     architecture: str
     release: str
+    answers: dict[str, Answer] = field(default_factory=dict)
 
 
 def canonical(name: str) -> str:
@@ -62,8 +67,13 @@ def modinfo(data: Buffer) -> list[tuple[str, str]]:
     return pairs
 
 
-def read_module(data: Buffer, path: str, name: str, limits: Limits = DEFAULT) -> ModuleFile:
+def read_module(
+    data: Buffer, path: str, name: str, limits: Limits = DEFAULT, questions: Questions | None = None
+) -> ModuleFile:
     """The module in a `.ko` file; `path` is its path below the modules directory, `name` the artefact in messages.
+
+    With `questions` also its sites by interface, the digest of its code, the source files that it names, and answers;
+    without, none of these is computed. Offsets are into the unpacked file.
 
     Raises InputError naming the module and the offset where the file is malformed, or holds no `.modinfo`.
     """
@@ -94,7 +104,24 @@ def read_module(data: Buffer, path: str, name: str, limits: Limits = DEFAULT) ->
         aliases=tuple(dict.fromkeys(aliases)),
         depends=tuple(canonical(other) for other in info.get("depends", "").split(",") if other),
     )
-    return ModuleFile(module, elf.architecture, info.get("vermagic", "").partition(" ")[0])
+    file = ModuleFile(module, elf.architecture, info.get("vermagic", "").partition(" ")[0])
+    return file if questions is None else _examined(file, elf, questions)
+
+
+def _examined(file: ModuleFile, elf: Elf, questions: Questions) -> ModuleFile:
+    """The same with what its code says."""
+    from hostproof.artefacts.kernel.code_digest import code_digest
+    from hostproof.artefacts.kernel.module_answers import answer, source_files
+    from hostproof.artefacts.kernel.module_code import count_sites, read_code
+
+    code = read_code(elf)
+    module = replace(
+        file.module,
+        code_sha256=code_digest(code),
+        sites=count_sites(code, questions.interfaces),
+        sources=source_files(elf),
+    )
+    return replace(file, module=module, answers=answer(code, questions, module.name, module.path))
 
 
 def _text(elf: Elf) -> tuple[int, str]:
