@@ -1,0 +1,235 @@
+"""Which functions of a kernel image read host input, and what they call: the image's own text, disassembled where it matters.
+
+A linked image has no relocations any more, so that a call is found by its bytes: a relative branch whose target is exactly
+a function that is asked for, where a sweep from the function's start says that an instruction begins.
+
+=========== ================================ ==============================================================
+x86_64      e8, e9, 0f 80 to 0f 8f           call, jmp, jcc with a displacement of 32 bits from the next
+                                             instruction (Intel SDM volume 2, CALL, JMP, Jcc)
+aarch64     000101, 100101 in bits 31 to 26  b, bl with 26 bits in words from the instruction (Arm ARM, C6.2)
+=========== ================================ ==============================================================
+
+Not seen: indirect calls (also those that paravirt and static calls patch to direct ones when the kernel boots), calls that
+were inlined, and the code of `.altinstr_replacement`, which belongs to no function.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hostproof.artefacts.kernel.facts import Sites
+from hostproof.artefacts.kernel.instructions import find_instructions
+from hostproof.artefacts.kernel.questions import Interface
+from hostproof.artefacts.kernel.symbols import Symbol, Symbols, base_name
+from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
+from hostproof.artefacts.kernel.x86_lengths import REACH, Offsets, follow
+
+__all__ = [
+    "ARCHITECTURES",
+    "REPLACEMENTS",
+    "branches",
+    "calls_of",
+    "function_starts",
+    "holder",
+    "image_sites",
+    "text_sections",
+]
+
+ARCHITECTURES = frozenset({"x86_64", "aarch64"})
+"""Architectures whose text is read."""
+REPLACEMENTS = ".altinstr_replacement"
+"""Instructions that the kernel copies over others when it boots; they stand in no function."""
+
+Addresses = NDArray[np.uint64]
+
+
+def text_sections(kernel: Vmlinux) -> list[ImageSection]:
+    """The executable sections whose code runs where it stands."""
+    return [section for section in kernel.sections if section.executable and section.name != REPLACEMENTS]
+
+
+def function_starts(symbols: Symbols) -> Addresses:
+    """The addresses of all functions, rising."""
+    letters = np.frombuffer(symbols.types.encode("latin-1", "replace"), dtype=np.uint8)
+    addresses = np.asarray(symbols.addresses, dtype=np.uint64)
+    found: Addresses = np.unique(addresses[np.isin(letters, np.frombuffer(b"TtWw", dtype=np.uint8))])
+    return found
+
+
+def holder(symbols: Symbols, address: int) -> Symbol | None:
+    """The function that the instruction at `address` belongs to."""
+    symbol = symbols.at(address)
+    return symbol if symbol is not None and symbol.is_function else None
+
+
+def starts_in(section: ImageSection, functions: Addresses) -> Offsets:
+    """Offsets into the section where functions begin, its first byte among them."""
+    first, last = np.searchsorted(
+        functions, np.array([section.address, section.address + section.size], dtype=np.uint64)
+    )
+    offsets = (functions[first:last] - np.uint64(section.address)).astype(np.intp)
+    return offsets if offsets.size and offsets[0] == 0 else np.append(np.zeros(1, dtype=np.intp), offsets)
+
+
+def branches(code: memoryview | bytes, architecture: str) -> tuple[Offsets, Offsets]:
+    """Where the bytes of a direct branch stand, and the offset of its target, both from the first byte of `code`.
+
+    On x86_64 an instruction need not begin there. Raises ValueError for an architecture that is not read.
+    """
+    if architecture == "aarch64":
+        words = np.frombuffer(code, dtype="<u4", count=len(code) // 4)
+        at = np.flatnonzero((words & np.uint32(0x7C000000)) == np.uint32(0x14000000))
+        distance = ((words[at] & np.uint32(0x03FFFFFF)) << np.uint32(6)).view(np.int32).astype(np.intp) >> 6
+        return at * 4, (at + distance) * 4
+    if architecture != "x86_64":
+        raise ValueError(f"the text of {architecture} is not read")
+    text = np.frombuffer(code, dtype=np.uint8)
+    one = np.flatnonzero((text[:-4] & 0xFE) == 0xE8) if text.size > 4 else np.zeros(0, dtype=np.intp)
+    two = (
+        np.flatnonzero((text[:-5] == 0x0F) & ((text[1:-4] & 0xF0) == 0x80))
+        if text.size > 5
+        else np.zeros(0, dtype=np.intp)
+    )
+    found = np.concatenate((one, two))
+    after = np.concatenate((one + 1, two + 2))
+    distance = text[after].astype(np.uint32)
+    for byte in (1, 2, 3):
+        distance |= text[after + byte].astype(np.uint32) << np.uint32(8 * byte)
+    return found, after + 4 + distance.view(np.int32)
+
+
+def _confirmed(code: memoryview | bytes, begins: Offsets, at: Offsets) -> set[int]:
+    """Those of the offsets at which a sweep finds an instruction's opcode."""
+    reached, _ = follow(bytes(code) + bytes(REACH), begins, np.unique(at))
+    return {opcode for _, opcode in reached}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The functions of all interfaces: ids by address, and by name."""
+
+    by_address: dict[int, frozenset[str]]
+    by_name: dict[str, frozenset[str]]
+
+    def of(self, function: str) -> frozenset[str]:
+        """The interfaces that this function belongs to."""
+        return self.by_name.get(function, frozenset())
+
+
+def _wanted(symbols: Symbols, interfaces: Sequence[Interface]) -> _Wanted:
+    exact: dict[str, set[str]] = {}
+    heads: dict[str, set[str]] = {}
+    for interface in interfaces:
+        for function in interface.functions:
+            table, name = (heads, function[:-1]) if function.endswith("*") else (exact, function)
+            table.setdefault(name, set()).add(interface.id)
+    prefixes = tuple(heads)
+    by_address: dict[int, frozenset[str]] = {}
+    by_name: dict[str, frozenset[str]] = {}
+    for index, name in enumerate(symbols.names):
+        base = base_name(name) if "." in name else name
+        if (base not in exact and not base.startswith(prefixes)) or symbols.types[index] not in "TtWw":
+            continue
+        ids = frozenset(exact.get(base, ())).union(*(heads[head] for head in prefixes if base.startswith(head)))
+        by_name[base] = ids
+        if not name.endswith(".cold"):  # nothing calls the unlikely part of a function but the function
+            address = symbols.addresses[index]
+            by_address[address] = by_address.get(address, frozenset()) | ids
+    return _Wanted(by_address, by_name)
+
+
+def image_sites(kernel: Vmlinux, symbols: Symbols, interfaces: Sequence[Interface]) -> dict[str, Sites]:
+    """The sites of each interface in the image's own text, by id; an interface without any is left out.
+
+    A site is a direct call or jump to one of its functions, or one of its instructions. It is counted for the function
+    that holds it, by the name that the source has. What a function does to itself is no site, and what functions of an
+    interface do (`ioread32` that calls `readl`) is none of that interface: they are the interface, not its consumers.
+    Of an architecture that is not among `ARCHITECTURES` nothing is counted.
+    """
+    if kernel.architecture not in ARCHITECTURES:
+        return {}
+    wanted = _wanted(symbols, interfaces)
+    by_instruction: dict[str, list[str]] = {}
+    for interface in interfaces:
+        for mnemonic in interface.instructions:
+            by_instruction.setdefault(mnemonic, []).append(interface.id)
+    counts: dict[str, int] = {}
+    functions: dict[str, set[str]] = {}
+    starts = function_starts(symbols)
+    for section in text_sections(kernel):
+        code, begins = kernel.bytes_of(section), starts_in(section, starts)
+        found = _call_sites(code, section, begins, kernel.architecture, wanted.by_address)
+        for mnemonic, offsets in find_instructions(code, begins.tolist(), kernel.architecture, by_instruction).items():
+            found.extend((offset, by_instruction[mnemonic]) for offset in offsets)
+        for offset, ids in found:
+            function = holder(symbols, section.address + offset)
+            if function is None and kernel.flat:
+                continue  # data that looks like an instruction
+            name = base_name(function.name) if function else ""
+            for id in set(ids) - wanted.of(name):
+                counts[id] = counts.get(id, 0) + 1
+                functions.setdefault(id, set()).update([name] if name else [])
+    return {id: Sites(counts[id], tuple(sorted(functions[id]))) for id in sorted(counts)}
+
+
+def _call_sites(
+    code: memoryview,
+    section: ImageSection,
+    begins: Offsets,
+    architecture: str,
+    wanted: dict[int, frozenset[str]],
+) -> list[tuple[int, Collection[str]]]:
+    """Offsets of the branches to wanted functions, with the ids of the interfaces."""
+    near = {
+        address - section.address: ids for address, ids in wanted.items() if abs(address - section.address) < 1 << 62
+    }
+    if not near:
+        return []
+    at, target = branches(code, architecture)
+    sorted_targets = np.array(sorted(near), dtype=np.intp)
+    place = np.minimum(np.searchsorted(sorted_targets, target), len(sorted_targets) - 1)
+    hit = np.flatnonzero(sorted_targets[place] == target)
+    at, target = at[hit], target[hit]
+    if architecture == "x86_64":
+        real = _confirmed(code, begins, at)
+        keep = np.array([place in real for place in at.tolist()], dtype=bool)
+        at, target = at[keep], target[keep]
+    return [(place, near[goal]) for place, goal in zip(at.tolist(), target.tolist(), strict=True)]
+
+
+def calls_of(kernel: Vmlinux, symbols: Symbols, functions: Iterable[Symbol]) -> tuple[str, ...]:
+    """What the functions call or jump to directly, by the names that the source has, sorted; themselves left out.
+
+    Where several functions share the target's address, all their names are given. Raises ValueError for an
+    architecture that is not among `ARCHITECTURES`.
+    """
+    called: set[str] = set()
+    own: set[str] = set()
+    for function in functions:
+        own.add(base_name(function.name))
+        code = kernel.read(function.address, function.size)
+        if not code:
+            continue
+        at, target = branches(code, kernel.architecture)
+        real = None if kernel.architecture == "aarch64" else _confirmed(code, np.zeros(1, dtype=np.intp), at)
+        for place, offset in zip(at.tolist(), target.tolist(), strict=True):
+            if (real is None or place in real) and not 0 <= offset < function.size:
+                called.update(_names_at(symbols, function.address + offset))
+    return tuple(sorted(called - own))
+
+
+def _names_at(symbols: Symbols, address: int) -> Iterator[str]:
+    """The function that `address` lies in, and all others that begin there."""
+    function = holder(symbols, address)
+    if function is None:
+        return
+    yield base_name(function.name)
+    if function.address == address:
+        for index in range(bisect_left(symbols.addresses, address), bisect_right(symbols.addresses, address)):
+            if symbols.types[index] in "TtWw":
+                yield base_name(symbols.names[index])
