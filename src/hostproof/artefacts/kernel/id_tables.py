@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from string import ascii_letters, digits
 
 __all__ = ["MAX_ENTRIES", "TABLES", "Entry", "Table", "table_aliases"]
 
 MAX_ENTRIES = 8192
 """The largest table of Linux 6.12 (snd_hda_codec) has some 500 entries."""
 ANY = 0xFFFFFFFF
+PNP_ID_LEN = 8
+_PLAIN = frozenset(ascii_letters + digits + "_")  # VM_GEN_COUNTER is a _CID
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ def table_aliases(
     return None
 
 
-def _field(prefix: str, value: int, digits: int, given: bool) -> str:
-    return f"{prefix}{value:0{digits}X}" if given else f"{prefix}*"
+def _field(prefix: str, value: int, width: int, given: bool) -> str:
+    return f"{prefix}{value:0{width}X}" if given else f"{prefix}*"
 
 
 def _open(alias: str) -> str:
@@ -128,7 +131,7 @@ def _acpi(entry: Entry) -> list[str]:
 
 
 def _id(text: str) -> str:
-    if not text.isalnum():
+    if not text or not _PLAIN.issuperset(text):
         raise ValueError(f"not an ACPI or PNP id: {text!r}")
     return text
 
@@ -136,6 +139,18 @@ def _id(text: str) -> str:
 def _pnp(entry: Entry) -> list[str]:
     identifier = _id(entry.text("id"))
     return [f"pnp:d{identifier}*", f"acpi*:{identifier.upper()}:*"]
+
+
+def _pnp_card(entry: Entry) -> list[str]:
+    _id(entry.text("id"))
+    devices = entry.raw("devs")
+    found = []
+    for start in range(0, len(devices), PNP_ID_LEN):
+        if not devices[start]:
+            break
+        device = Entry(devices[start : start + PNP_ID_LEN], {"id": (0, PNP_ID_LEN)}, entry.order)
+        found += _pnp(device)
+    return found
 
 
 def _of(entry: Entry) -> list[str]:
@@ -217,8 +232,8 @@ def _usb(entry: Entry) -> list[str]:
 def _bcd_range(low: int, high: int) -> list[str]:
     """Patterns for the versions from `low` to `high`, four digits that are decimal unless one of them is not."""
     shown = min(high, 0x9999)
-    digits = [number >> shift & 0xF for number in (low, shown) for shift in (0, 4, 8, 12)]
-    top = 9 if all(digit <= 9 for digit in digits) else 15
+    nibbles = [number >> shift & 0xF for number in (low, shown) for shift in (0, 4, 8, 12)]
+    top = 9 if all(nibble <= 9 for nibble in nibbles) else 15
     patterns: list[str] = []
     length = 3
     while low <= high:
@@ -237,8 +252,8 @@ def _bcd_range(low: int, high: int) -> list[str]:
     return patterns
 
 
-def _version(value: int, digits: int, first: int, last: int, top: int) -> str:
-    text = f"{value:0{digits}X}" if digits else ""
+def _version(value: int, length: int, first: int, last: int, top: int) -> str:
+    text = f"{value:0{length}X}" if length else ""
     if first == last:
         text += f"{first:X}"
     elif first > 0 or last < top:
@@ -246,7 +261,7 @@ def _version(value: int, digits: int, first: int, last: int, top: int) -> str:
             text += f"[{first:X}-{last:X}]"
         else:
             text += (f"[{first:X}-9" if first < 9 else f"[{first:X}") + (f"A-{last:X}]" if last > 10 else f"{last:X}]")
-    return text + ("*" if digits < 3 else "")
+    return text + ("*" if length < 3 else "")
 
 
 def _step(value: int, by: int, top: int) -> int:
@@ -268,6 +283,7 @@ TABLES: dict[str, Table] = {
     "acpi": Table("acpi_device_id", ("id", "cls", "cls_msk"), ("id", "cls"), _acpi),
     "platform": Table("platform_device_id", ("name",), ("name",), _named("platform:")),
     "pnp": Table("pnp_device_id", ("id",), ("id",), _pnp),
+    "pnp_card": Table("pnp_card_device_id", ("id", "devs"), ("id",), _pnp_card),
     "of": Table("of_device_id", ("name", "type", "compatible"), ("name", "type", "compatible"), _of),
     "vmbus": Table("hv_vmbus_device_id", ("guid",), ("guid",), _vmbus),
     "xen": Table("xenbus_device_id", ("devicetype",), ("devicetype",), _named("xen:", "devicetype")),
