@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from hostproof.artefacts.kernel.kallsyms_tables import Form, NameTables, find_name_tables, up
 from hostproof.artefacts.kernel.symbols import Symbols
-from hostproof.artefacts.kernel.vmlinux import Vmlinux
+from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -168,6 +168,8 @@ def _place_relative(kernel: Vmlinux, tables: NameTables) -> Iterator[tuple[str, 
     place = section_address(kernel, at)
     if place is not None and at + 4 * tables.count <= len(kernel.data):
         offsets = np.frombuffer(kernel.data, tables.form.order + "i4", tables.count, at).astype(np.int64)
+        if offsets[0] >= 0:  # text comes before the tables
+            return
         offsets += 4 * np.arange(tables.count)
         yield from _rising("place-relative, 7.0 and later", _masked(offsets, place, tables.form))
 
@@ -177,8 +179,8 @@ def _letters(kernel: Vmlinux, letters: str, addresses: Addresses) -> str:
     kinds = np.frombuffer(letters.encode("latin-1"), np.uint8).copy()
     for section in kernel.sections:
         if not section.executable:
-            first, last = np.searchsorted(addresses, (section.address, section.address + section.size))
-            part = kinds[int(first) : int(last)]
+            first, last = _between(addresses, section)
+            part = kinds[first:last]
             part[part == ord("T")] = ord("D")
             part[part == ord("t")] = ord("d")
     return kinds.tobytes().decode("latin-1")
@@ -209,6 +211,13 @@ def _plausible(kernel: Vmlinux, letters: str, addresses: Addresses) -> bool:
     functions = addresses[(kinds == ord("t")) | (kinds == ord("T"))]
     inside = 0
     for section in kernel.sections:
-        first, last = np.searchsorted(functions, (section.address, section.address + section.size))
-        inside += int(last - first)
+        first, last = _between(functions, section)
+        inside += last - first
     return inside > WITHIN * len(functions)
+
+
+def _between(addresses: Addresses, section: ImageSection) -> tuple[int, int]:
+    """The range of indexes of the addresses that lie in a section."""
+    ends = np.array((section.address, section.address + section.size), dtype=np.uint64)
+    first, last = np.searchsorted(addresses, ends)
+    return int(first), int(last)

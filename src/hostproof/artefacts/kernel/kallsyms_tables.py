@@ -22,7 +22,6 @@ The anchor is the token table: the digits stand for themselves, and the token in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ __all__ = ["Form", "NameTables", "find_name_tables", "up"]
 
 Words = npt.NDArray[np.int64]
 
-DIGITS = re.compile(rb"(?=0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00)")
+DIGITS = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00"
 ALIGNED = 4  # every table at least
 TOKENS = 256
 PER_MARKER = 256
@@ -111,10 +110,11 @@ def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
 
 def _token_tables(data: bytes, form: Form) -> Iterator[tuple[int, int, Words]]:
     """Token tables that their index agrees with: start, where the index lies, the offsets in it."""
-    for number, hit in enumerate(DIGITS.finditer(data)):
-        if number == CANDIDATES:
+    zero = -1
+    for _ in range(CANDIDATES):
+        zero = data.find(DIGITS, zero + 1)
+        if zero < 0:
             return
-        zero = hit.start()
         texts = data[zero : zero + (1 << 16)].split(b"\0", TOKENS - 0x30)
         if len(texts) <= TOKENS - 0x30:
             continue

@@ -49,11 +49,12 @@ class Symbols:
     _by_base: dict[str, list[int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        by_name: dict[str, int] = {}
+        last = len(self.names) - 1
+        by_name = dict(zip(reversed(self.names), range(last, -1, -1), strict=True))  # the first of a name stays
         by_base: dict[str, list[int]] = {}
-        for index, name in enumerate(self.names):
-            by_name.setdefault(name, index)
-            if "." in name and (base := base_name(name)) != name:
+        for index in [index for index, name in enumerate(self.names) if "." in name]:
+            name = self.names[index]
+            if (base := base_name(name)) != name:
                 by_base.setdefault(base, []).append(index)
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "_by_base", by_base)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
 from hostproof.artefacts.kernel.elf import SHF_EXECINSTR, SHT_NOBITS, read_elf
+from hostproof.artefacts.kernel.flat_image import read_flat
 from hostproof.artefacts.kernel.image import ELF, Image, config_in, image_of, unpacked
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
 from hostproof.errors import InputError
@@ -45,9 +46,19 @@ class OpenImage:
 def open_image(data: bytes, name: str, limits: Limits = DEFAULT) -> OpenImage:
     """Unpacks an image. Raises InputError where it is no image, a damaged one, or beyond a limit."""
     inner = unpacked(data, name, limits)
-    if inner[:4] != ELF:
-        raise InputError("a flat kernel", place=Place(name, offset=0), expected="an ELF file")
-    return OpenImage(_elf(inner, name), data, inner, limits)
+    if inner[:4] == ELF:
+        kernel = _elf(inner, name)
+    elif inner[56:60] == b"ARM\x64":
+        kernel = read_flat(inner, name, "aarch64")
+    elif data[:4] != ELF and image_of(data, inner, name).architecture == "s390x":
+        kernel = read_flat(inner, name, "s390x")
+    else:
+        raise InputError(
+            "a payload that is no kernel",
+            place=Place(name, offset=0),
+            expected="an ELF file, or a flat kernel of arm64 or s390",
+        )
+    return OpenImage(kernel, data, inner, limits)
 
 
 def _elf(data: bytes, name: str) -> Vmlinux:
