@@ -1,0 +1,1 @@
+"""Initial RAM file systems: what the kernel unpacks at boot, and what of it can load a module."""
