@@ -1,8 +1,8 @@
-"""Decompression as bounded streams: gzip, xz, lzma, zstd, bzip2 and LZ4, told apart by their first bytes.
+"""Decompression as bounded streams: gzip, xz, lzma, zstd, bzip2, LZ4 and LZO, told apart by their first bytes.
 
 SOURCE: RFC 1952 (gzip); "The .xz File Format" 1.2.1; RFC 8878 (zstd); lz4 "Frame Format" 1.6.4, which also describes the
 legacy frame that the Linux kernel packs its payload with (magic 0x184c2102, then blocks of a 32-bit little-endian size
-and data that unpacks to 8 MiB at most).
+and data that unpacks to 8 MiB at most). For LZO see `hostproof.artefacts.archive.lzop`.
 
 Output is counted against `Limits.output`, so that a bomb is refused after its slack; a stream that ends early or goes
 on with something else is refused too.
@@ -24,16 +24,17 @@ import lz4.block  # type: ignore[import-untyped]
 import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 
-from hostproof.artefacts.archive import xz_blocks
+from hostproof.artefacts.archive import lzop, xz_blocks
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
 from hostproof.artefacts.archive.region import Region
 from hostproof.errors import InputError
 
-__all__ = ["MAGICS", "chunks", "detect", "whole"]
+__all__ = ["MAGICS", "chunks", "detect", "leading", "whole"]
 
 STEP = 1 << 20
 AHEAD = 4  # chunks that the decompressing thread may be ahead of the reader
 LZ4_LEGACY_BLOCK = 8 << 20
+LZ4_LEGACY_PACKED = LZ4_LEGACY_BLOCK + LZ4_LEGACY_BLOCK // 255 + 16  # the largest that it packs to
 
 MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
@@ -42,6 +43,7 @@ MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"BZh", "bzip2"),
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\x02\x21\x4c\x18", "lz4-legacy"),
+    (lzop.MAGIC[:8], "lzo"),
     (b"\x5d\x00\x00", "lzma"),
 )
 _FAILURES = (lzma.LZMAError, zlib.error, zstandard.ZstdError, OSError, EOFError, RuntimeError, ValueError, MemoryError)
@@ -84,8 +86,25 @@ def chunks(
 def whole(packed: bytes, name: str, limits: Limits = DEFAULT) -> memoryview:
     """All unpacked bytes of a small file, at most `limits.member_bytes`. Raises InputError."""
     region = Region.of_bytes(packed, name)
+    return _gathered(chunks(region, limits, workers=0), region, limits)
+
+
+def leading(packed: bytes, name: str, limits: Limits = DEFAULT) -> memoryview:
+    """All unpacked bytes of the first stream in `packed`, whatever follows it, at most `limits.member_bytes`.
+
+    Raises InputError where no stream starts there, or it is damaged.
+    """
+    region = Region.of_bytes(packed, name)
+    kind = detect(packed[:8])
+    if kind is None:
+        raise InputError("no compressed stream", place=region.place(0), expected="one of the packings of kernels")
+    frames = _frames(kind, region, limits, None, alone=False)
+    return _gathered(_counted(frames, region, limits.output(region.size)), region, limits)
+
+
+def _gathered(stream: Generator[bytes, None, None], region: Region, limits: Limits) -> memoryview:
     parts = bytearray()
-    for chunk in chunks(region, limits, workers=0):
+    for chunk in stream:
         parts += chunk
         if len(parts) > limits.member_bytes:
             raise InputError(
@@ -126,11 +145,11 @@ def _ahead(stream: Generator[bytes, None, None]) -> Generator[bytes, None, None]
 
 
 def _frames(
-    kind: str, packed: Region, limits: Limits, seen: Callable[[int], None] | None
+    kind: str, packed: Region, limits: Limits, seen: Callable[[int], None] | None, *, alone: bool = True
 ) -> Generator[bytes, None, None]:
-    """Frame after frame of one compression, to the end of the region."""
-    if kind == "lz4-legacy":
-        yield from _lz4_legacy(packed)
+    """Frame after frame of one compression, to the end of the region; the first one where they are not `alone` in it."""
+    if kind in {"lz4-legacy", "lzo"}:
+        yield from _lz4_legacy(packed, alone=alone) if kind == "lz4-legacy" else lzop.blocks(packed, alone=alone)
         return
     position = 0
     try:
@@ -142,6 +161,8 @@ def _frames(
                 seen(position)
             while data or not decoder.eof:
                 if decoder.eof:
+                    if not alone:
+                        return
                     if not data.strip(b"\0"):
                         break  # padding between and after streams
                     decoder = _DECODERS[kind](limits)
@@ -167,13 +188,16 @@ def _damaged(kind: str, packed: Region, position: int, why: str) -> InputError:
     )
 
 
-def _lz4_legacy(packed: Region) -> Iterator[bytes]:
+def _lz4_legacy(packed: Region, *, alone: bool) -> Iterator[bytes]:
+    """Block after block; nothing ends the stream but a size that no block has."""
     offset = 4
     while offset < packed.size:
         (size,) = struct.unpack("<I", packed.exactly(offset, 4, "an LZ4 block's size"))
         offset += 4
         if size == 0x184C2102:
             continue
+        if not alone and not 0 < size <= min(LZ4_LEGACY_PACKED, packed.size - offset):
+            return
         try:
             yield lz4.block.decompress(packed.exactly(offset, size, "an LZ4 block"), uncompressed_size=LZ4_LEGACY_BLOCK)
         except (lz4.block.LZ4BlockError, ValueError, OverflowError, MemoryError) as error:

@@ -21,7 +21,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from hostproof.artefacts.archive.decompress import detect, whole
+from hostproof.artefacts.archive.decompress import MAGICS, detect, leading, whole
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
 from hostproof.artefacts.kernel.elf import MACHINES
 from hostproof.errors import InputError
@@ -29,6 +29,8 @@ from hostproof.place import Place
 
 __all__ = ["Image", "config_in", "embedded_config", "image_of", "looks_like_image", "read_image", "unpacked"]
 
+S390_HEAD = 0x11000  # the loader's code starts here (arch/s390/boot/head.S), its payload comes after
+S390_TRIES = 8  # places that are tried
 ELF = b"\x7fELF"
 _BANNER = re.compile(rb"Linux version ([!-~]{1,120}) \([ -~\n]{0,1024}")
 _DEBIAN = re.compile(r"Debian (\d+(?:\.\d+)+(?:~rc\d+)?)")
@@ -101,6 +103,8 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
         start = (sectors + 1) * 512 + offset
     elif kind == "EFI zboot":
         start, length = struct.unpack_from("<II", data, 8)
+    elif kind == "s390 image":
+        return _s390_payload(data, name, limits) or data
     elif kind is None and data[:4] != ELF:
         if detect(data[:8]) != "gzip":
             raise _no_image(name)
@@ -120,6 +124,29 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
     if packing != "gzip" and kind == "bzImage":
         payload = payload[:-4]  # the build appends the unpacked size, which gzip has of its own
     return bytes(whole(payload, f"{name}+{start:#x}", limits))
+
+
+def _s390_payload(data: bytes, name: str, limits: Limits) -> bytes | None:
+    """The kernel in an s390 image: the first stream after the loader's head that unpacks to a kernel, or None.
+
+    The image has no field for it: `.vmlinux.bin.compressed` lies where the loader was linked (arch/s390/boot).
+    """
+    hits = []
+    for magic, packing in MAGICS:
+        position = S390_HEAD
+        for _ in range(2 if packing != "lzma" else 1):  # three bytes that are no rare ones
+            position = data.find(magic, position + 1)
+            if position < 0:
+                break
+            hits.append(position)
+    for start in sorted(hits)[:S390_TRIES]:
+        try:
+            kernel = leading(data[start:], f"{name}+{start:#x}", limits)
+        except InputError:  # the bytes of a magic, and no stream
+            continue
+        if _BANNER.search(kernel):
+            return bytes(kernel)
+    return None
 
 
 def embedded_config(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes | None:

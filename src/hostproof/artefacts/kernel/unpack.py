@@ -50,13 +50,14 @@ def open_image(data: bytes, name: str, limits: Limits = DEFAULT) -> OpenImage:
         kernel = _elf(inner, name)
     elif inner[56:60] == b"ARM\x64":
         kernel = read_flat(inner, name, "aarch64")
-    elif data[:4] != ELF and image_of(data, inner, name).architecture == "s390x":
+    elif inner is not data and image_of(data, inner, name).architecture == "s390x":
         kernel = read_flat(inner, name, "s390x")
     else:
         raise InputError(
-            "a payload that is no kernel",
+            "no kernel that can be read in this image",
             place=Place(name, offset=0),
-            expected="an ELF file, or a flat kernel of arm64 or s390",
+            expected="an ELF file, an arm64 Image, or a packed kernel of s390",
+            hint="give the vmlinux of this kernel",
         )
     return OpenImage(kernel, data, inner, limits)
 
