@@ -18,6 +18,7 @@ from hostproof.artefacts.kernel.image_code import (
     calls_of,
     function_starts,
     holder,
+    source_name,
     starts_in,
 )
 from hostproof.artefacts.kernel.init_tables import (
@@ -31,12 +32,18 @@ from hostproof.artefacts.kernel.init_tables import (
 from hostproof.artefacts.kernel.instructions import MNEMONICS, find_instructions
 from hostproof.artefacts.kernel.module import canonical
 from hostproof.artefacts.kernel.questions import Questions
-from hostproof.artefacts.kernel.symbols import Symbol, Symbols, base_name
+from hostproof.artefacts.kernel.symbols import Symbol, Symbols
 from hostproof.artefacts.kernel.vmlinux import Vmlinux
 
 __all__ = ["image_answers"]
 
 Answers = Iterator[tuple[str, Answer]]
+
+_STUB = {"x86_64": frozenset({"mem_encrypt", "no5lvl", "nokaslr"})}
+"""Parameters that only the stub reads which unpacks the kernel, and which the unpacked kernel need not know.
+
+SOURCE: `arch/x86/boot/compressed/{kaslr,pgtable_64,misc}.c` (Linux 6.12); `mem_encrypt` since cd0d9d92c8bb.
+"""
 
 
 def image_answers(
@@ -74,11 +81,11 @@ def _named(symbols: Symbols, names: Collection[str]) -> dict[str, list[Symbol]]:
     wanted = frozenset(names)
     found: dict[str, list[Symbol]] = {name: [] for name in wanted}
     for index, name in enumerate(symbols.names):
-        base = base_name(name) if "." in name else name
-        if base in wanted:
-            found[base].append(symbols.symbol(index))
-    for variants in found.values():
-        variants.sort(key=lambda symbol: ("." in symbol.name, symbol.address))
+        source = source_name(name)
+        if source in wanted:
+            found[source].append(symbols.symbol(index))
+    for source, variants in found.items():
+        variants.sort(key=lambda symbol: (symbol.name != source, "." in symbol.name, symbol.address))
     return found
 
 
@@ -131,7 +138,7 @@ def _instructions(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint6
                 if function is None and kernel.flat:
                     continue  # data that looks like an instruction
                 note = "" if function else f"in {section.name}, in no function"
-                symbol = base_name(function.name) if function else section.name
+                symbol = source_name(function.name) if function else section.name
                 first[name] = Answer(True, symbol, section.offset + offset, note=note)
                 break
     for name in asked:
@@ -154,6 +161,10 @@ def _parameters(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64]
         entry = _entry(parameter_name(name), tables)
         if entry is not None:
             answer = Answer(True, entry.symbol, entry.offset)
+        elif parameter_name(name) in _STUB.get(kernel.architecture, ()):
+            answer = Answer(
+                None, note="no table names it: the stub that unpacks the kernel may read it, and is not searched"
+            )
         elif missing:
             answer = Answer(None, note=f"not found: the table of {' and '.join(missing)} parameters")
         elif (offset := _text(kernel, name)) is not None:
@@ -171,7 +182,9 @@ def _text(kernel: Vmlinux, name: str) -> int | None:
     Types (`.BTF`) name everything, and say nothing of parameters.
     """
     for section in kernel.sections:
-        if kernel.flat or section.name.startswith((".rodata", ".data", ".init.data")):
+        if not section.executable and (kernel.flat or section.name.startswith((".rodata", ".data", ".init.data"))):
+            if section.name == ".BTF":
+                continue
             for text in dict.fromkeys((name, name.replace("_", "-"))):
                 at = kernel.data.find(b"\0%b\0" % text.encode(), section.offset, section.offset + section.size)
                 if at >= 0:

@@ -37,6 +37,8 @@ __all__ = [
     "function_starts",
     "holder",
     "image_sites",
+    "source_name",
+    "starts_in",
     "text_sections",
 ]
 
@@ -48,6 +50,14 @@ REPLACEMENTS = ".altinstr_replacement"
 Addresses = NDArray[np.uint64]
 
 
+def source_name(name: str) -> str:
+    """A symbol's name as the source has it: without what compilers add, and without `__pi_`, which the build puts before
+    all symbols of the code that runs before the kernel is mapped (`arch/x86/boot/startup/Makefile`,
+    `arch/arm64/kernel/pi/Makefile`; Linux 6.17, 6.1).
+    """
+    return (base_name(name) if "." in name else name).removeprefix("__pi_")
+
+
 def text_sections(kernel: Vmlinux) -> list[ImageSection]:
     """The executable sections whose code runs where it stands."""
     return [section for section in kernel.sections if section.executable and section.name != REPLACEMENTS]
@@ -57,8 +67,9 @@ def function_starts(symbols: Symbols) -> Addresses:
     """The addresses of all functions, rising."""
     letters = np.frombuffer(symbols.types.encode("latin-1", "replace"), dtype=np.uint8)
     addresses = np.asarray(symbols.addresses, dtype=np.uint64)
-    found: Addresses = np.unique(addresses[np.isin(letters, np.frombuffer(b"TtWw", dtype=np.uint8))])
-    return found
+    found: Addresses = addresses[np.isin(letters, np.frombuffer(b"TtWw", dtype=np.uint8))]
+    once: Addresses = found[np.append(True, found[1:] != found[:-1])[: found.size]]
+    return once
 
 
 def holder(symbols: Symbols, address: int) -> Symbol | None:
@@ -131,14 +142,15 @@ def _wanted(symbols: Symbols, interfaces: Sequence[Interface]) -> _Wanted:
     prefixes = tuple(heads)
     by_address: dict[int, frozenset[str]] = {}
     by_name: dict[str, frozenset[str]] = {}
-    for index, name in enumerate(symbols.names):
-        base = base_name(name) if "." in name else name
-        if (base not in exact and not base.startswith(prefixes)) or symbols.types[index] not in "TtWw":
+    for name, letter, address in zip(symbols.names, symbols.types, symbols.addresses, strict=True):
+        if letter not in "TtWw":
             continue
-        ids = frozenset(exact.get(base, ())).union(*(heads[head] for head in prefixes if base.startswith(head)))
-        by_name[base] = ids
+        source = source_name(name)
+        if source not in exact and not source.startswith(prefixes):
+            continue
+        ids = frozenset(exact.get(source, ())).union(*(heads[head] for head in prefixes if source.startswith(head)))
+        by_name[source] = ids
         if not name.endswith(".cold"):  # nothing calls the unlikely part of a function but the function
-            address = symbols.addresses[index]
             by_address[address] = by_address.get(address, frozenset()) | ids
     return _Wanted(by_address, by_name)
 
@@ -170,7 +182,7 @@ def image_sites(kernel: Vmlinux, symbols: Symbols, interfaces: Sequence[Interfac
             function = holder(symbols, section.address + offset)
             if function is None and kernel.flat:
                 continue  # data that looks like an instruction
-            name = base_name(function.name) if function else ""
+            name = source_name(function.name) if function else ""
             for id in set(ids) - wanted.of(name):
                 counts[id] = counts.get(id, 0) + 1
                 functions.setdefault(id, set()).update([name] if name else [])
@@ -211,7 +223,7 @@ def calls_of(kernel: Vmlinux, symbols: Symbols, functions: Iterable[Symbol]) -> 
     called: set[str] = set()
     own: set[str] = set()
     for function in functions:
-        own.add(base_name(function.name))
+        own.add(source_name(function.name))
         code = kernel.read(function.address, function.size)
         if not code:
             continue
@@ -228,8 +240,8 @@ def _names_at(symbols: Symbols, address: int) -> Iterator[str]:
     function = holder(symbols, address)
     if function is None:
         return
-    yield base_name(function.name)
+    yield source_name(function.name)
     if function.address == address:
         for index in range(bisect_left(symbols.addresses, address), bisect_right(symbols.addresses, address)):
             if symbols.types[index] in "TtWw":
-                yield base_name(symbols.names[index])
+                yield source_name(symbols.names[index])

@@ -132,7 +132,10 @@ def setup_parameters(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.ui
         texts = (words[:-2] >= np.uint64(bounds[0])) & (words[:-2] < np.uint64(bounds[1]))
         early = (words[2:] == 0) | (words[2:] == 1 if _order(kernel) == "<" else words[2:] == 1 << 32)
         first, count = _longest(texts & early & _among(words[1:-1], functions), 3)
+        named = np.array([bool(kernel.text_at(int(text))) for text in words[first : first + count * 3 : 3][:_LIMIT]])
+        begin, count = _longest(named, 1)
         if count >= _RUN:
+            first += begin * 3
             span = _Span(whole.address + first * 8, whole.offset + first * 8, count * 24)
             if entries := _setup_entries(kernel, symbols, span):
                 return Table(entries, "structure")
