@@ -48,6 +48,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
                         "may be repeated (image and modules in two packages)")  # fmt: skip
     inputs.add_argument("--config", metavar="FILE", help="the kernel's configuration, where the image comes without it")
     inputs.add_argument("--modules", metavar="DIR", help="the kernel's modules directory, where it stands elsewhere")
+    inputs.add_argument("--initrd", metavar="I", action="append", default=[],
+                        help="the initrd that this kernel unpacks: when each driver can be loaded; may be repeated "
+                        "(a bootloader puts several one after the other)")  # fmt: skip
     inputs.add_argument("--cmdline", metavar="C", help="the kernel command line, as text or @FILE")
     inputs.add_argument("--companion", metavar="FILE", action="append", default=[],
                         help="a file that goes with the definition: what -readconfig names, the Kata configuration "

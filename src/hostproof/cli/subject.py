@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 
 from hostproof.artefacts import cmdline
+from hostproof.artefacts.initrd.model import Initrd
 from hostproof.artefacts.kernel import read as kernel_reader
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.facts_file import encode
@@ -25,6 +26,8 @@ from hostproof.ledger.model import InputFile
 from hostproof.place import Place
 
 __all__ = ["from_arguments"]
+
+INITRD_BYTES = 1 << 30
 
 
 class _Inputs:
@@ -51,6 +54,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
     known, inputs = catalogue(), _Inputs()
     machine = _machine(args, inputs)
     kernel = _kernel(args, inputs, report)
+    initrd = _initrd(args, inputs)
     technology, asked, notes = _technology(known, args.technology, machine)
     use, use_place, use_note = _use(known, args.use, machine, technology, inputs)
     return Subject(
@@ -61,6 +65,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
         asked=asked,
         machine=machine,
         kernel=kernel,
+        initrd=initrd,
         command_line=_command_line(args.cmdline, machine, kernel, inputs),
         verifier=verifier.read(*inputs.named("verifier", args.verifier)) if args.verifier else None,
         waivers=waivers.read(*inputs.named("waivers", args.waivers)) if args.waivers else None,
@@ -120,6 +125,19 @@ def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) ->
     if config is not None:
         inputs.add("configuration", args.config, files.read_bytes(args.config, "the configuration"))
     return facts
+
+
+def _initrd(args: argparse.Namespace, inputs: _Inputs) -> Initrd | None:
+    """The initrd, of several files where several were given. One that the definition names is named there and not opened."""
+    if not args.initrd:
+        return None
+    from hostproof.artefacts.initrd.read import read_initrds
+
+    parts = [(files.read_bytes(name, "the initrd", limit=INITRD_BYTES), files.label(name)) for name in args.initrd]
+    initrd = read_initrds(parts)
+    for name, (data, _) in zip(args.initrd, parts, strict=True):
+        inputs.add("initrd", name, data, initrd.kind)
+    return initrd
 
 
 def _command_line(

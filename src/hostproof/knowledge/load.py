@@ -55,6 +55,7 @@ IMAGE_NAMESPACES = frozenset({"symbol", "calls", "instruction", "parameter", "in
 """What a mechanism's `image` may ask for: facts that the image answers, whoever configured it."""
 PACKAGE_NAMESPACES = frozenset({"config", "module", "kernel", "changelog", "architecture"})
 """What a mechanism's `package` may ask for."""
+INITRD_FACTS = frozenset({"given", "kind", "loader", "switches_root", "acpi_override", "bootconfig"})
 KERNEL_FACTS = frozenset({"given", "version", "release", "package"})
 DEFINITION_FACTS = frozenset(
     {"given", "format", "vmm", "board", "technology", "confidential", "opaque", "direct_boot", "firmware_given"}
@@ -288,6 +289,8 @@ class _Resolver:
                 known = KERNEL_FACTS
             case "definition":
                 known = DEFINITION_FACTS
+            case "initrd":
+                known = INITRD_FACTS
             case "mechanism" | "changelog":
                 known = self.mechanisms
             case _:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hostproof import __version__
 from hostproof.artefacts.cmdline import CommandLine
+from hostproof.artefacts.initrd.model import Initrd
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
@@ -23,9 +24,10 @@ from hostproof.knowledge.threat_model import ThreatModel, derive
 from hostproof.ledger import attacks, boot_options, builtin, drivers, headline, instances, summaries
 from hostproof.ledger.decide import Court, missing_facts
 from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
-from hostproof.ledger.evidence import PINNED_FIRST, POLICY_ROW, Rooms, fact_seen, place_seen
+from hostproof.ledger.evidence import INITRD_ROW, PINNED_FIRST, POLICY_ROW, Rooms, fact_seen, place_seen
 from hostproof.ledger.features import launch_policy, resolve
 from hostproof.ledger.instances import DriverView, Occurrence
+from hostproof.ledger.loading import Loading
 from hostproof.ledger.model import FORMAT, Control, Headline, InputFile, Ledger, MissingFact, Row, WaiverReport
 from hostproof.ledger.waivers import Waivers, apply
 from hostproof.managers.verdicts import PrimitiveVerdict, Verdicts
@@ -53,6 +55,7 @@ class Subject:
     machine: Machine | None = None
     kernel: KernelFacts | None = None
     command_line: CommandLine | None = None
+    initrd: Initrd | None = None
     verifier: VerifierPolicy | None = None
     waivers: Waivers | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +76,7 @@ def vm_facts(catalogue: Catalogue, subject: Subject) -> VmFacts:
         machine=subject.machine,
         kernel=subject.kernel,
         command_line=subject.command_line,
+        initrd=subject.initrd,
         verifier=subject.verifier,
         stated=subject.stated,
         use_place=subject.use_place,
@@ -95,7 +99,8 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
     homes = {bus for channel in catalogue.channels.values() for bus in channel.driver_buses}
     view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers, homes)
     options = boot_options.seen(catalogue.command_line_options, subject.command_line)
-    rows = boot_options.listed(_rows(catalogue, subject, model, rooms, view), options)
+    loading = _loading(catalogue, subject)
+    rows = boot_options.listed(_rows(catalogue, subject, model, rooms, view, loading), options)
     reports: list[WaiverReport] = []
     if subject.waivers is not None:
         rows, reports = apply(rows, subject.waivers, subject.today)
@@ -109,7 +114,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         technology_name=subject.technology.name,
         use=subject.use.id,
         use_name=subject.use.name,
-        headline=_headline(subject, catalogue.unmet, model, facts, view, rows),
+        headline=_headline(subject, catalogue.unmet, model, facts, view, loading, rows),
         control=Control(controlled, existing, len(catalogue.channels)),
         inputs=list(subject.inputs),
         objectives=summaries.objectives(catalogue, model),
@@ -120,7 +125,7 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         attacks=list(attacks.findings(catalogue, facts)),
         waivers=reports,
         features=[fact_seen(fact) for fact in facts.features.values()],
-        notes=[*_notes(subject), *boot_options.notes(options)],
+        notes=[*_notes(subject), *(loading.notes() if loading else ()), *boot_options.notes(options)],
     )  # fmt: skip
 
 
@@ -130,9 +135,25 @@ def _notes(subject: Subject) -> list[str]:
     return [*subject.notes, *(note for part in parts if part is not None for note in part.notes)]
 
 
-def _rows(catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Rooms, view: DriverView) -> list[Row]:
+def _loading(catalogue: Catalogue, subject: Subject) -> Loading | None:
+    """When the kernel's modules can be loaded, where an initrd was given."""
+    if subject.initrd is None:
+        return None
+    line = subject.command_line
+    rdinit = line.get("rdinit") if line is not None else "unset"
+    return Loading(subject.initrd, subject.kernel, "" if rdinit == "unset" else rdinit, catalogue.sources)
+
+
+def _rows(
+    catalogue: Catalogue,
+    subject: Subject,
+    model: ThreatModel,
+    rooms: Rooms,
+    view: DriverView,
+    loading: Loading | None,
+) -> list[Row]:
     """Every row, in the order of channel, instance and threat. Rows that others rest on are decided first."""
-    occurrences = list(_occurrences(catalogue, subject, model, rooms, view))
+    occurrences = list(_occurrences(catalogue, subject, model, rooms, view, loading))
     pinned: dict[str, Status] = {}
     for row_id in PINNED_FIRST:
         for occurrence in occurrences:
@@ -148,7 +169,12 @@ def _rows(catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Roo
 
 
 def _occurrences(
-    catalogue: Catalogue, subject: Subject, model: ThreatModel, rooms: Rooms, view: DriverView
+    catalogue: Catalogue,
+    subject: Subject,
+    model: ThreatModel,
+    rooms: Rooms,
+    view: DriverView,
+    loading: Loading | None,
 ) -> Iterator[Occurrence]:
     for channel in catalogue.channels.values():
         if model.channels[channel.id].absent.holds:
@@ -156,6 +182,8 @@ def _occurrences(
             continue
         found = list(instances.catalogued(catalogue, channel, rooms.facts, subject.machine))
         drivers_found = list(instances.drivers(channel, view, subject.machine))
+        if loading is not None:
+            drivers_found = [loading.placed(occurrence) for occurrence in drivers_found]
         yield from found
         yield from drivers_found
         if channel.id == CONTROLLERS:
@@ -268,12 +296,20 @@ def _headline(
     model: ThreatModel,
     facts: VmFacts,
     view: DriverView,
+    loading: Loading | None,
     rows: Sequence[Row],
 ) -> Headline:
     confidential = subject.machine.confidential if subject.machine else None
     policy = launch_policy(subject.technology, confidential)
-    pinned = next((row.status for row in rows if row.id == POLICY_ROW), None)
-    declaration = headline.Declaration(subject.machine, subject.technology, subject.asked, policy, pinned)
+    statuses = {row.id: row.status for row in rows}
+    declaration = headline.Declaration(
+        machine=subject.machine,
+        technology=subject.technology,
+        asked=subject.asked,
+        policy=policy,
+        policy_pinned=statuses.get(POLICY_ROW),
+        initrd_pinned=statuses.get(INITRD_ROW) if subject.initrd is not None else None,
+    )
     counts = Headline(
         confidential=headline.confidential_line(declaration, model, facts),
         drivers="",
@@ -283,4 +319,5 @@ def _headline(
         total=drivers.total(view),
         warnings=list(headline.warnings(declaration, unmet, facts)),
     )
-    return drivers.with_line(counts, subject.machine)
+    split = loading.split(view.presentable) if loading is not None and view.presentable is not None else None
+    return drivers.with_line(counts, subject.machine, split)

@@ -16,6 +16,7 @@ from hostproof.artefacts.machine.model import Machine
 from hostproof.knowledge.records import BuiltinDriver
 from hostproof.ledger import builtin as built_in
 from hostproof.ledger.instances import DriverView, by_bus
+from hostproof.ledger.loading import WORDS, Reach
 from hostproof.ledger.model import DriverCount, Headline
 
 __all__ = ["count", "drivers_line", "mebibytes", "total", "view", "with_line"]
@@ -78,8 +79,11 @@ def count(drivers: match.DriverSet | None) -> DriverCount | None:
     return None if drivers is None else DriverCount(len(drivers.closure), drivers.text_bytes)
 
 
-def drivers_line(headline: Headline, machine: Machine | None) -> str:
-    """`configured: 13 drivers, 0.28 MiB; presentable: 1,167 drivers, 35.9 MiB`, or what is missing for it."""
+def drivers_line(headline: Headline, machine: Machine | None, split: Mapping[Reach, DriverCount] | None = None) -> str:
+    """`configured: 13 drivers, 0.28 MiB; presentable: 1,167 drivers, 35.9 MiB`, or what is missing for it.
+
+    `split` says of the presentable ones when each can be loaded, where an initrd was given.
+    """
     if headline.presentable is None:
         devices = "unknown" if machine is None or machine.opaque else f"{len(machine.devices)} devices"
         return f"configured: {devices}; which drivers bind, and which the host may present, no kernel tells (--kernel)"
@@ -89,7 +93,13 @@ def drivers_line(headline: Headline, machine: Machine | None) -> str:
             parts.append(f"{name}: unknown")
         else:
             parts.append(f"{name}: {drivers.modules:,} {_plural(drivers.modules)}, {mebibytes(drivers.text_bytes)}")
+    if split:
+        parts[-1] += " (" + ", ".join(_part(reach, drivers) for reach, drivers in split.items()) + ")"
     return "; ".join(parts)
+
+
+def _part(reach: Reach, drivers: DriverCount) -> str:
+    return f"{WORDS[reach]}: {drivers.modules:,}, {mebibytes(drivers.text_bytes)}"
 
 
 def _plural(number: int) -> str:
@@ -107,6 +117,8 @@ def total(view: DriverView) -> DriverCount | None:
     return None if view.presentable is None else DriverCount(view.total_modules, view.total_text)
 
 
-def with_line(headline: Headline, machine: Machine | None) -> Headline:
+def with_line(
+    headline: Headline, machine: Machine | None, split: Mapping[Reach, DriverCount] | None = None
+) -> Headline:
     """The headline with its second line written."""
-    return structs.replace(headline, drivers=drivers_line(headline, machine))
+    return structs.replace(headline, drivers=drivers_line(headline, machine, split))

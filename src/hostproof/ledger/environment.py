@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hostproof.artefacts.cmdline import CommandLine
+from hostproof.artefacts.initrd.model import Initrd
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation.verifier import VerifierPolicy
@@ -25,6 +26,7 @@ CONFIG_SUPPLY = "--kernel with its configuration (boot/config-*), or --config FI
 CMDLINE_SUPPLY = "--cmdline TEXT or @FILE"
 IMAGE_SUPPLY = "--kernel with its image (boot/vmlinuz-*), or facts that a newer `hostproof kernel-facts` wrote"
 CHANGELOG_SUPPLY = "--kernel PACKAGE with its changelog"
+INITRD_SUPPLY = "--initrd FILE"
 DEFINITION_SUPPLY = "a VM definition as the argument"
 
 
@@ -40,6 +42,7 @@ class VmFacts:
     machine: Machine | None = None
     kernel: KernelFacts | None = None
     command_line: CommandLine | None = None
+    initrd: Initrd | None = None
     verifier: VerifierPolicy | None = None
     stated: Mapping[str, Value] = field(default_factory=dict)
     use_place: Place | None = None
@@ -76,6 +79,8 @@ class VmFacts:
                 return self._module(name, rest)
             case "cmdline":
                 return self._cmdline(name, rest)
+            case "initrd":
+                return self._initrd(name, rest)
             case "verifier":
                 return self._verifier(name, rest)
             case "mechanism":
@@ -186,6 +191,23 @@ class VmFacts:
         if line is None:
             return Fact(name, None, None, CMDLINE_SUPPLY)
         return Fact(name, line.get(option), line.place_of(option))
+
+    def _initrd(self, name: str, rest: str) -> Fact:
+        initrd = self.initrd
+        if rest == "given":
+            return Fact(name, initrd is not None, initrd.place if initrd else None)
+        if initrd is None:
+            return Fact(name, None, None, INITRD_SUPPLY)
+        tables, block, switch = initrd.acpi_tables, initrd.bootconfig, initrd.switch
+        values: dict[str, tuple[Value | None, Place]] = {
+            "kind": (initrd.kind, initrd.kind_place),
+            "loader": (tuple(dict.fromkeys(loader.kind for loader in initrd.loaders)), initrd.place),
+            "switches_root": (initrd.switches_root, switch.place if switch else initrd.place),
+            "acpi_override": (bool(tables), tables[0].place if tables else initrd.place),
+            "bootconfig": (block is not None, block.place if block else initrd.place),
+        }
+        value, place = values[rest]
+        return Fact(name, value, place, None if value is not None else "an initrd whose first program tells it")
 
     def _verifier(self, name: str, register: str) -> Fact:
         policy = self.verifier

@@ -26,6 +26,7 @@ from hostproof.place import Place
 
 __all__ = [
     "COMMAND_LINE_ROW",
+    "INITRD_ROW",
     "KERNEL_ROW",
     "NEVER",
     "NOT_MEASURED",
@@ -39,10 +40,12 @@ __all__ = [
 ]
 
 KERNEL_ROW = "C02/kernel/T1"
+INITRD_ROW = "C02/initrd/T1"
 COMMAND_LINE_ROW = "C03/command-line/T1"
 POLICY_ROW = "C09/debug-policy/T1"
-PINNED_FIRST = (COMMAND_LINE_ROW, POLICY_ROW)
-"""Rows that other rows rest on: what a command line or a launch policy closes is closed only while these are."""
+PINNED_FIRST = (INITRD_ROW, COMMAND_LINE_ROW, POLICY_ROW)
+"""Rows that other rows rest on: what an initrd, a command line or a launch policy closes is closed only while these are."""
+_EDITED = {INITRD_ROW: "initrd", COMMAND_LINE_ROW: "command line", POLICY_ROW: "launch policy"}
 
 DEFINITION = "definition"
 KERNEL_SPACES = frozenset(
@@ -177,6 +180,7 @@ class Rooms:
             yield _resting(evidence, pinned)
         elif occurrence.consumed is None:
             yield Finding(missing=occurrence.missing)
+        yield from (_resting(evidence, pinned) for evidence in occurrence.found)
         if occurrence.driver is not None:
             yield from self._blacklisted(occurrence.driver, pinned)
         parts = row_id.split("/")
@@ -253,14 +257,16 @@ class Rooms:
         )
 
     def _rests_on(self, facts: Iterable[Fact]) -> list[str]:
-        """What is found in a kernel rests on that kernel, what is found on a command line on that command line, and a
-        feature that the definition's launch policy switches on that policy.
+        """What is found in a kernel, an initrd or a command line rests on that, and a feature that the definition's launch
+        policy switches on that policy.
         """
         rows: dict[str, None] = {}
         for fact in facts:
             space = fact.name.split(".", 1)[0]
             if space in KERNEL_SPACES:
                 rows[KERNEL_ROW] = None
+            elif space == "initrd":
+                rows[INITRD_ROW] = None
             elif space == "cmdline":
                 rows[COMMAND_LINE_ROW] = None
             elif space == "feature" and fact.place is not None and fact.place.artefact == self.definition:
@@ -310,7 +316,7 @@ def _mitigation_fails(mitigation: Mitigation) -> str:
 
 
 def _resting(evidence: Evidence, pinned: Mapping[str, Status]) -> Finding:
-    """A mechanism that the host may edit (command line, launch policy, definition) closes nothing until it is pinned."""
+    """What the host may edit (initrd, command line, launch policy, definition) closes nothing until it is pinned."""
     if not evidence.decides:
         return Finding(evidence)
     if DEFINITION in evidence.rests_on:
@@ -321,7 +327,7 @@ def _resting(evidence: Evidence, pinned: Mapping[str, Status]) -> Finding:
         if row not in evidence.rests_on:
             continue
         status = pinned.get(row)
-        what = "command line" if row == COMMAND_LINE_ROW else "launch policy"
+        what = _EDITED[row]
         if status is None:  # the row itself is being decided: what the host wrote does not vouch for what it wrote
             return Finding(structs.replace(evidence, decides=False, why_not=f"the host writes the {what}"))
         if not status.closed:

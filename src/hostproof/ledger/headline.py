@@ -11,7 +11,7 @@ from hostproof.knowledge.predicate import Facts, parse
 from hostproof.knowledge.records import Rule, Technology
 from hostproof.knowledge.terms import Objective, Status
 from hostproof.knowledge.threat_model import ThreatModel
-from hostproof.ledger.evidence import POLICY_ROW
+from hostproof.ledger.evidence import INITRD_ROW, POLICY_ROW
 from hostproof.place import Place
 
 __all__ = ["Declaration", "confidential_line", "warnings"]
@@ -28,6 +28,8 @@ class Declaration:
     policy: Policy | None
     policy_pinned: Status | None
     """Status of the row that says whether anything pins the launch policy; None where there is no such row."""
+    initrd_pinned: Status | None = None
+    """The same of the initrd, where one was given."""
 
 
 def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts) -> str:
@@ -88,6 +90,11 @@ def warnings(declaration: Declaration, unmet: Iterable[Rule], facts: Facts) -> I
                 f"this launch policy is what the host's definition says, and {POLICY_ROW} is {pinned}: "
                 "unless a verifier checks it, a host may launch with another"
             )
+    if declaration.initrd_pinned is not None and not declaration.initrd_pinned.closed:
+        yield (
+            f"what this initrd holds is what was given, and {INITRD_ROW} is {declaration.initrd_pinned}: "
+            "unless a verifier checks it, a host may boot with another"
+        )
     machine = declaration.machine
     if machine is not None and machine.confidential is not None and machine.confidential.policy_origin:
         origin = machine.confidential.policy_origin

@@ -17,6 +17,7 @@ from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
 from hostproof.knowledge.records import Channel, Instance
 from hostproof.knowledge.terms import Checked, Presence, Threat
+from hostproof.ledger.model import Evidence
 from hostproof.place import Place
 
 __all__ = ["DriverView", "Occurrence", "behind_controllers", "by_bus", "catalogued", "drivers", "host_inputs", "unread"]
@@ -32,7 +33,8 @@ class Occurrence:
     """One instance of a channel, before it is decided.
 
     `consumed` is False where this guest has no code that reads it (the row is then `refused`, by `refusal`), None
-    where that depends on facts that were not given. `driver` names the driver if it is one.
+    where that depends on facts that were not given. `driver` names the driver if it is one; `found` is what the initrd says
+    against it.
     """
 
     channel: Channel
@@ -50,6 +52,7 @@ class Occurrence:
     driver: str | None = None
     text_bytes: int | None = None
     sources: tuple[str, ...] = ()
+    found: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

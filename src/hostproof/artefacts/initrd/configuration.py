@@ -1,8 +1,8 @@
 r"""The configuration files of an initrd that say which modules are loaded, kept out, or listed.
 
 SOURCE: modprobe.d(5): a line is a command, `#` starts a comment line, `\` at the end continues it; `-` and `_` are the same in
-names. modules-load.d(5) and initramfs-tools(7), `conf/modules`: a name on a line, options after it. modules.dep(5): `path: paths`.
-dracut.cmdline(7): `/etc/cmdline`, `/etc/cmdline.d/*.conf`.
+names. modules-load.d(5) and initramfs-tools(7), `conf/modules`: a name on a line, options after it. modules.dep(5):
+`path: paths`. dracut.cmdline(7): `/etc/cmdline`, `/etc/cmdline.d/*.conf`.
 """
 
 from __future__ import annotations

@@ -24,20 +24,15 @@ SYSTEMD = ("lib/systemd/systemd-modules-load", "usr/lib/systemd/systemd-modules-
 
 def find(contents: Contents, init: InitProgram | None) -> Iterator[Loader]:
     """Every loader once, the surest first."""
-    seen: set[str] = set()
-    for loader in (
-        *_named(contents),
-        *_applets(contents),
-        *_udev(contents),
-        *_systemd(contents),
-        *_others(contents, init),
-    ):
+    kinds: set[str] = set()
+    files: set[str | None] = set()
+    told = (*_named(contents), *_applets(contents), *_udev(contents), *_systemd(contents), *_others(contents, init))
+    for loader in told:
         real = contents.resolve(loader.path)
-        key = f"{loader.kind}:{real}"
-        if loader.kind == "program" and any(item.endswith(f":{real}") for item in seen):
-            continue
-        if key not in seen:
-            seen.add(key)
+        known = real in files if loader.kind == "program" else loader.kind in kinds
+        kinds.add(loader.kind)
+        files.add(real)
+        if not known:
             yield loader
 
 
