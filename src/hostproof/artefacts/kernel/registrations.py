@@ -4,8 +4,8 @@
 SOURCE: System V AMD64 ABI 3.2.3 (rdi, rsi, rdx), AAPCS64 6.8 (x0, x1, x2); Intel SDM volume 2 (E8 CALL rel32, E9 JMP
 rel32, REX.W C7 /0 MOV imm32, REX.W 8D /r LEA with rip, B8+r MOV imm32); Arm ARM C6.2 (BL, B, ADRP, ADR, ADD, MOVZ, ORR).
 
-On x86 the last constant that was put into a register before the call counts, wherever the code came from: callers must
-check that such a structure lies there. On arm64 registers are followed through the function.
+On x86 the last constant that was put into a register counts, along the bytes and not along the flow of control: callers
+must check that such a structure lies there. On arm64 registers are followed through the function, likewise.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hostproof.artefacts.kernel.symbols import Symbol, Symbols
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
+from hostproof.errors import InputError
+from hostproof.place import Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,20 +28,45 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["ARCHITECTURES", "Call", "Calls", "callers_up", "initcall_modules", "read_calls"]
+__all__ = ["ARCHITECTURES", "Budget", "Call", "Calls", "callers_up", "initcall_modules", "read_calls"]
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """Architectures whose calls are read."""
-BEFORE = 160
-"""Bytes of x86 code before a call that are searched for its arguments."""
-WHOLE = 4096
-"""The same where they are searched for any constant."""
-MAX_WORDS = 2048
+BEFORE = 4096
+"""Bytes of code before a call that are looked at, at most."""
+MAX_WORK = 1_000_000
+"""Steps of all searches together; an image of Debian takes some 100,000."""
+MAX_CALLERS = 64
 ALL_ONES = (1 << 64) - 1
 _INITCALL = re.compile(r"__initcall__kmod_(.+?)__\d+_\d+_")
 
-_X86 = {0: (b"\x48\xc7\xc7", b"\x48\x8d\x3d"), 1: (b"\x48\xc7\xc6", b"\x48\x8d\x35"), 2: (b"\x48\xc7\xc2", b"\x48\x8d\x15")}
+_X86_SMALL = {1: b"\xbe", 2: b"\xba"}
+_X86 = {
+    0: (b"\x48\xc7\xc7", b"\x48\x8d\x3d"),
+    1: (b"\x48\xc7\xc6", b"\x48\x8d\x35"),
+    2: (b"\x48\xc7\xc2", b"\x48\x8d\x15"),
+}
 """Argument -> MOV and LEA into its register."""
+
+
+class Budget:
+    """What may be spent on one image."""
+
+    __slots__ = ("left", "name")
+
+    def __init__(self, name: str, limit: int = MAX_WORK) -> None:
+        self.left, self.name = limit, name
+
+    def spend(self, cost: int = 1) -> None:
+        """Raises InputError where nothing is left."""
+        self.left -= cost
+        if self.left < 0:
+            raise InputError(
+                "more structures and calls than a search is spent on",
+                place=Place(self.name),
+                expected="the drivers of one kernel",
+                hint="is this the image of a kernel as it was built?",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +85,11 @@ class Calls:
 
     kernel: Vmlinux
     symbols: Symbols
+    budget: Budget
     _targets: Numbers = field(repr=False)
     _sites: Numbers = field(repr=False)
+    _ordered: Numbers = field(repr=False)
+    """The sites, by rising address."""
 
     def of(self, function: Symbol) -> Iterator[Call]:
         """The calls of a function, by rising address, those from within it left out."""
@@ -67,58 +98,61 @@ class Calls:
         wanted = _signed(function.address)
         first, last = np.searchsorted(self._targets, [wanted, wanted + 1])
         for site in self._sites[first:last].tolist():
+            self.budget.spend()
             caller = self.symbols.at(site & ALL_ONES)
             if caller is not None and caller.is_function and caller.address != function.address:
                 yield Call(site & ALL_ONES, caller)
 
     def arguments(self, call: Call, number: int) -> tuple[int, ...]:
-        """Constants that argument `number` (0 to 2) may have, the likeliest first."""
+        """Constants that argument `number` (0 to 2) may have, the likeliest first: on x86 those that were put into its
+        register since the call before, which may have clobbered it.
+        """
         if self.kernel.architecture == "aarch64":
             value = self._registers(call).get(number)
             return () if value is None else (value,)
-        code, base = self._before(call, BEFORE)
+        code, base = self._before(call, self._previous(call))
         moves, addresses = _X86[number]
-        found = [(at, _immediate(code, at)) for at in _all(code, moves)]
-        found += [(at, _relative(code, at, base)) for at in _all(code, addresses)]
-        return tuple(value for _, value in sorted(found, reverse=True))
+        return _nearest(code, base, (moves,), (addresses,))
 
     def count(self, call: Call, number: int) -> int | None:
-        """A small number that argument 1 has (`mov esi, imm32`, `mov w1, #imm`), or None."""
+        """A small number that argument 1 or 2 has (`mov esi, imm32`, `mov w1, #imm`), or None."""
         if self.kernel.architecture == "aarch64":
             return self._registers(call).get(number)
-        code, _ = self._before(call, BEFORE)
-        opcode = {1: b"\xbe", 2: b"\xba"}[number]
-        values = [int.from_bytes(code[at + 1 : at + 5], "little") for at in _all(code, opcode)]
+        code, _ = self._before(call, self._previous(call))
+        values = [int.from_bytes(code[at + 1 : at + 5], "little") for at in _all(code, _X86_SMALL[number], 5)]
         return next((value for value in reversed(values) if value < 4096), None)
 
     def constants(self, call: Call) -> tuple[int, ...]:
         """Every address that the caller's code has as a constant before the call, the nearest first."""
         if self.kernel.architecture == "aarch64":
             return tuple(self._registers(call).values())
-        code, base = self._before(call, WHOLE)
-        found = []
-        for prefix in (b"\x48\xc7", b"\x49\xc7"):
-            found += [(at, _immediate(code, at)) for at in _all(code, prefix)]
-        for prefix in (b"\x48\x8d", b"\x4c\x8d"):
-            found += [(at, _relative(code, at, base)) for at in _all(code, prefix) if code[at + 2] & 0xC7 == 5]
-        return tuple(value for _, value in sorted(found, reverse=True))
+        code, base = self._before(call, call.caller.address)
+        return _nearest(code, base, (b"\x48\xc7", b"\x49\xc7"), (b"\x48\x8d", b"\x4c\x8d"))
 
-    def _before(self, call: Call, limit: int) -> tuple[bytes, int]:
+    def _previous(self, call: Call) -> int:
+        """Where the call or jump before this one ends."""
+        import numpy as np
+
+        index = int(np.searchsorted(self._ordered, _signed(call.site))) - 1
+        return (int(self._ordered[index]) & ALL_ONES) + 5 if index >= 0 else 0
+
+    def _before(self, call: Call, start: int) -> tuple[bytes, int]:
         """The caller's code before the call, and the address it begins at."""
-        start = max(call.caller.address, call.site - limit)
+        start = min(max(start, call.caller.address, call.site - BEFORE), call.site)
+        self.budget.spend(1 + (call.site - start) // 64)
         return self.kernel.read(start, call.site - start) or b"", start
 
     def _registers(self, call: Call) -> dict[int, int]:
-        """What is known of the registers of arm64 when the call is made."""
-        start = max(call.caller.address, call.site - 4 * MAX_WORDS)
-        code = self.kernel.read(start, call.site - start) or b""
+        """What is known of the registers of arm64 when the call is made, what was set last coming last."""
+        code, start = self._before(call, call.caller.address)
+        self.budget.spend(len(code) // 16)
         known: dict[int, int] = {}
         for at in range(0, len(code) & ~3, 4):
             _step(int.from_bytes(code[at : at + 4], "little"), start + at, known)
         return known
 
 
-def read_calls(kernel: Vmlinux, symbols: Symbols) -> Calls | None:
+def read_calls(kernel: Vmlinux, symbols: Symbols, budget: Budget) -> Calls | None:
     """The direct calls in the code of an image, or None for an architecture whose code is not read."""
     import numpy as np
 
@@ -132,11 +166,10 @@ def read_calls(kernel: Vmlinux, symbols: Symbols) -> Calls | None:
             for code_targets, code_sites in finder(kernel, section):
                 targets.append(code_targets)
                 sites.append(code_sites)
-    if not targets:
-        return Calls(kernel, symbols, np.empty(0, np.int64), np.empty(0, np.int64))
-    joined, origins = np.concatenate(targets), np.concatenate(sites)
+    joined = np.concatenate([*targets, np.empty(0, np.int64)])
+    origins = np.concatenate([*sites, np.empty(0, np.int64)])
     order = np.argsort(joined, kind="stable")
-    return Calls(kernel, symbols, joined[order], origins[order])
+    return Calls(kernel, symbols, budget, joined[order], origins[order], np.sort(origins))
 
 
 def _x86_calls(kernel: Vmlinux, section: ImageSection) -> Iterator[tuple[Numbers, Numbers]]:
@@ -144,8 +177,10 @@ def _x86_calls(kernel: Vmlinux, section: ImageSection) -> Iterator[tuple[Numbers
 
     code = np.frombuffer(kernel.bytes_of(section), np.uint8)
     at = np.flatnonzero((code[:-4] & 0xFE) == 0xE8)
-    distance = sum(code[at + 1 + byte].astype(np.int64) << 8 * byte for byte in range(4))
-    distance = distance - ((distance >> 31) << 32)
+    distance: Numbers = code[at + 1].astype(np.int64)
+    for byte in range(1, 4):
+        distance |= code[at + 1 + byte].astype(np.int64) << 8 * byte
+    distance -= (distance >> 31) << 32
     inside = at + 5 + distance
     site = at + _signed(section.address)
     # most bytes that only look like calls lead out of every section with code
@@ -172,22 +207,24 @@ def _arm64_calls(kernel: Vmlinux, section: ImageSection) -> Iterator[tuple[Numbe
 def _step(word: int, address: int, known: dict[int, int]) -> None:
     """What one instruction of arm64 does to the constants in registers."""
     target, source = word & 31, word >> 5 & 31
+    moved = word >> 16 & 31
     if word & 0x9F000000 in (0x90000000, 0x10000000):  # ADRP, ADR
         distance = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
         distance -= distance >> 20 << 21
         known[target] = (address & ~0xFFF) + (distance << 12) if word >> 31 else address + distance
     elif word & 0xFF800000 == 0x91000000 and source in known:  # ADD immediate
         known[target] = known[source] + ((word >> 10 & 0xFFF) << (12 if word >> 22 & 1 else 0))
-    elif word & 0xFFE0FFE0 == 0xAA0003E0 and word >> 16 & 31 in known:  # MOV register
-        known[target] = known[word >> 16 & 31]
+    elif word & 0xFFE0FFE0 == 0xAA0003E0 and moved in known:  # MOV register
+        known[target] = known[moved]
     elif word & 0x7FE00000 == 0x52800000:  # MOVZ, not shifted
         known[target] = word >> 5 & 0xFFFF
     elif word & 0xFC000000 == 0x94000000 or word & 0xFFFFFC1F == 0xD63F0000:  # BL, BLR: these may be clobbered
         for register in range(19):
             known.pop(register, None)
-    elif word & 0x0A000000 != 0x08000000 and word & 0x1C000000 != 0x14000000:  # neither load, store nor branch
-        known.pop(target, None)
-    elif word & 0x0A000000 == 0x08000000 and word >> 22 & 1:  # a load
+    elif word & 0x0A000000 == 0x08000000:  # loads and stores; only loads change their register
+        if word >> 22 & 1:
+            known.pop(target, None)
+    elif word & 0x1C000000 != 0x14000000:  # no branch
         known.pop(target, None)
 
 
@@ -195,13 +232,22 @@ def _signed(address: int) -> int:
     return address - (1 << 64) if address >> 63 else address
 
 
-def _all(code: bytes, prefix: bytes) -> Iterator[int]:
-    """Where an instruction with this beginning may stand, with four bytes of operand behind three of opcode."""
+def _all(code: bytes, prefix: bytes, length: int) -> Iterator[int]:
+    """Where an instruction of this length and beginning may stand."""
     at = code.find(prefix)
     while at >= 0:
-        if at + 7 <= len(code) or (len(prefix) == 1 and at + 5 <= len(code)):
+        if at + length <= len(code):
             yield at
         at = code.find(prefix, at + 1)
+
+
+def _nearest(code: bytes, base: int, moves: tuple[bytes, ...], addresses: tuple[bytes, ...]) -> tuple[int, ...]:
+    """The constants of MOV r64, imm32 and LEA r64, [rip + disp32], the last first."""
+    found = [(at, _immediate(code, at)) for move in moves for at in _all(code, move, 7)]
+    found += [
+        (at, _relative(code, at, base)) for lea in addresses for at in _all(code, lea, 7) if code[at + 2] & 0xC7 == 5
+    ]
+    return tuple(value for _, value in sorted(found, reverse=True))
 
 
 def _immediate(code: bytes, at: int) -> int:
@@ -224,9 +270,9 @@ def callers_up(calls: Calls, function: Symbol, known: Mapping[int, str], depth: 
         if modules:
             return modules.pop() if len(modules) == 1 else ""
         above: dict[int, Symbol] = {}
-        for symbol in level:
-            for call in calls.of(symbol):
-                if call.caller.address not in seen and len(above) < 64:
+        for symbol in level[:MAX_CALLERS]:
+            for call in islice(calls.of(symbol), MAX_CALLERS):
+                if call.caller.address not in seen:
                     above[call.caller.address] = call.caller
         seen |= above.keys()
         level = list(above.values())
