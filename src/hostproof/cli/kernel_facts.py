@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 __all__ = ["add", "run"]
 
@@ -34,13 +33,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the facts."""
     from hostproof.artefacts.kernel import facts_file, read
-    from hostproof.cli import files, progress
+    from hostproof.cli import files, kernels, progress
+    from hostproof.knowledge.load import catalogue
 
-    config = Path(args.config) if args.config else None
-    modules = Path(args.modules) if args.modules else None
+    known = catalogue()
     with progress.shown() as report:
-        value = read.read_kernel(Path(args.kernel[0]), config=config, modules=modules, progress=report)
+        value = kernels.read(args.kernel[0], known, config=args.config, modules=args.modules, report=report)
         for name in args.kernel[1:]:
-            value = read.merge(value, read.read_kernel(Path(name), progress=report))
+            value = read.merge(value, kernels.read(name, known, report=report))
     files.write_output(facts_file.encode(value), args.output)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from pathlib import Path
 
 from hostproof.artefacts import cmdline
 from hostproof.artefacts.initrd.model import Initrd
@@ -14,7 +13,7 @@ from hostproof.artefacts.kernel.facts_file import encode
 from hostproof.artefacts.machine import read as machine_reader
 from hostproof.artefacts.machine.model import Machine
 from hostproof.attestation import verifier
-from hostproof.cli import files
+from hostproof.cli import files, kernels
 from hostproof.cli.progress import Report
 from hostproof.cli.stated import facts_stated, options_chosen, read_use, technology_named
 from hostproof.errors import InputError, UsageError
@@ -53,7 +52,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
     """The subject that the arguments of `assess` name. Raises InputError and UsageError."""
     known, inputs = catalogue(), _Inputs()
     machine = _machine(args, inputs)
-    kernel = _kernel(args, inputs, report)
+    kernel = _kernel(args, known, inputs, report)
     initrd = _initrd(args, inputs)
     technology, asked, notes = _technology(known, args.technology, machine)
     use, use_place, use_note = _use(known, args.use, machine, technology, inputs)
@@ -108,17 +107,15 @@ def _choose(machines: tuple[Machine, ...], technology: str | None, name: str) ->
     )
 
 
-def _kernel(args: argparse.Namespace, inputs: _Inputs, report: Report | None) -> KernelFacts | None:
-    names = args.kernel
-    config = Path(args.config) if args.config else None
-    modules = Path(args.modules) if args.modules else None
+def _kernel(args: argparse.Namespace, known: Catalogue, inputs: _Inputs, report: Report | None) -> KernelFacts | None:
+    names, config, modules = args.kernel, args.config, args.modules
     if not names and config:
         names, config = [args.config], None
     elif not names and modules:
         names, modules = [args.modules], None
     facts: KernelFacts | None = None
     for name in names:
-        more = kernel_reader.read_kernel(Path(name), config=config, modules=modules, progress=report)
+        more = kernels.read(name, known, config=config, modules=modules, report=report)
         facts = more if facts is None else kernel_reader.merge(facts, more)
         digest = more.image_sha256 or files.sha256(encode(more))
         inputs.seen.append(InputFile("kernel", files.label(name), more.package or more.release, digest))

@@ -6,15 +6,20 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.kernel.config import Config, read_config
-from hostproof.artefacts.kernel.facts import KernelFacts, Module
-from hostproof.artefacts.kernel.image import Image, embedded_config, read_image
+from hostproof.artefacts.kernel.facts import Answer, KernelFacts, Module
+from hostproof.artefacts.kernel.image import Image
 from hostproof.artefacts.kernel.package import Label
-from hostproof.artefacts.kernel.tree import Parts, Tree, preferred
+from hostproof.artefacts.kernel.questions import Questions
+from hostproof.artefacts.kernel.tree import Parts, Reading, Tree, preferred
+from hostproof.artefacts.kernel.unpack import open_image
 from hostproof.errors import InputError
 from hostproof.place import Place
+
+if TYPE_CHECKING:
+    from hostproof.artefacts.kernel.image_facts import ImageReading
 
 __all__ = ["from_config", "from_image", "from_tree", "merge"]
 
@@ -36,12 +41,22 @@ def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
     if parts.config is None:
         notes.append(f"{tree.source} holds no configuration: {CONFIG_UNKNOWN}")
     release = _release(parts, notes)
+    code = _code(tree, parts, notes)
+    changelog = tree.changelogs.get(parts.release)
+    answers = code.answers if code else {}
+    answers |= {name: answer for file in parts.modules.values() for name, answer in file.answers.items()}
+    if changelog is not None and tree.questions is not None:
+        answers |= changelog.answers(tree.questions.titles)
     return KernelFacts(
         release=release,
         version=_version(release, parts.config, parts.image),
         architecture=_architecture(parts, label),
         source=tree.source,
         package=label.package,
+        image=code.facts if code else None,
+        answers=answers,
+        changelog_cves=changelog.cves if changelog else None,
+        sites_counted=_counted(tree.questions),
         image_sha256=parts.image_sha256,
         image_name=parts.image_name,
         config_name=parts.config_name,
@@ -51,6 +66,22 @@ def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
         modules=tuple(modules) if known else None,
         notes=tuple(notes),
     )
+
+
+def _code(tree: Tree, parts: Parts, notes: list[str]) -> ImageReading | None:
+    """What the code of the image says, where it is asked about."""
+    if tree.questions is None or not parts.image_data:
+        return None
+    from hostproof.artefacts.kernel.image_facts import read_image_facts
+
+    opened = open_image(parts.image_data, f"{tree.source}!{parts.image_name}", tree.limits)
+    reading = read_image_facts(opened, tree.questions, parts.builtin)
+    notes.extend(reading.facts.notes)
+    return reading
+
+
+def _counted(questions: Questions | None) -> tuple[str, ...]:
+    return tuple(sorted(interface.id for interface in questions.interfaces)) if questions else ()
 
 
 def _modules_known(parts: Parts, modules: list[Module], kind: str) -> bool:
@@ -76,16 +107,22 @@ def _modules_notes(source: str, parts: Parts, modules: list[Module], *, known: b
     return [] if modules else [f"{source} has no loadable modules"]
 
 
-def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
+def from_image(data: bytes, name: str, reading: Reading) -> KernelFacts:
     """The facts of an image alone, with the configuration that it carries, if any. Raises InputError."""
-    image = read_image(data, name, limits)
-    text = embedded_config(data, name, limits)
+    opened = open_image(data, name, reading.limits)
+    image, text = opened.image(), opened.config()
     config = read_config(text, f"{name}!IKCONFIG") if text else None
     notes = [f"{name} is an image alone: its {MODULES_UNKNOWN}; give their directory or package too"]
     if config is None:
         notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or {CONFIG_UNKNOWN}")
     if not image.release:
         notes.append(f"{name} ({image.kind}) does not say its release")
+    code = None
+    if reading.questions is not None:
+        from hostproof.artefacts.kernel.image_facts import read_image_facts
+
+        code = read_image_facts(opened, reading.questions, None)
+        notes.extend(code.facts.notes)
     return KernelFacts(
         release=image.release,
         version=_version(image.release, config, image),
@@ -96,6 +133,9 @@ def from_image(data: bytes, name: str, limits: Limits) -> KernelFacts:
         config_name="IKCONFIG" if config else "",
         config=config.symbols if config else None,
         notes=tuple(notes),
+        image=code.facts if code else None,
+        answers=code.answers if code else {},
+        sites_counted=_counted(reading.questions),
     )
 
 
@@ -161,8 +201,18 @@ def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
         builtin=facts.builtin if facts.builtin is not None else more.builtin,
         builtin_aliases=facts.builtin_aliases or more.builtin_aliases,
         modules=modules,
+        image=facts.image or more.image,
+        answers=_joined(facts.answers, more.answers),
+        changelog_cves=facts.changelog_cves if facts.changelog_cves is not None else more.changelog_cves,
+        sites_counted=facts.sites_counted or more.sites_counted,
         notes=tuple(note for note in notes if not any(text in note for text in supplied)),
     )
+
+
+def _joined(one: dict[str, Answer], other: dict[str, Answer]) -> dict[str, Answer]:
+    """Answers of two parts of one kernel: one that knows comes before one that does not, and `one` before `other`."""
+    known = {name: answer for name, answer in other.items() if answer.value is not None}
+    return other | one | {name: answer for name, answer in known.items() if name not in one or one[name].value is None}
 
 
 def _only(tree: Tree, kind: str) -> Parts:

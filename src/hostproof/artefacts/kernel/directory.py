@@ -18,7 +18,7 @@ from hostproof.place import Place
 __all__ = ["encodable", "open_regular", "read_directory", "read_file"]
 
 MAX_DEPTH = 24
-ROOTS = ("boot", "lib/modules", "usr/lib/modules")
+ROOTS = ("boot", "lib/modules", "usr/lib/modules", "usr/share/doc")
 
 
 def read_directory(path: Path, tree: Tree, progress: Progress | None) -> None:
@@ -82,6 +82,11 @@ def _is_directory(path: Path, root: str) -> bool:
     return True
 
 
+def _other(path: str) -> bool:
+    """Whether a directory below `usr/share/doc` is another package's than a kernel's."""
+    return path.startswith("usr/share/doc/") and not path.startswith("usr/share/doc/linux-")
+
+
 def _walk(start: Path, name: str, tree: Tree) -> Iterator[tuple[Path, str]]:
     """Wanted files below `start` with their paths in the tree, sorted; notes links and directories."""
     stack = [(start, name, 0)]
@@ -100,7 +105,7 @@ def _walk(start: Path, name: str, tree: Tree) -> Iterator[tuple[Path, str]]:
                 tree.link(path, encodable(str(Path(entry.path).readlink())), hard=False)
             elif entry.is_dir(follow_symlinks=False):
                 tree.directory(path)
-                if depth < MAX_DEPTH and not (prefix == "boot" or path.endswith(("/build", "/source"))):
+                if depth < MAX_DEPTH and not (prefix == "boot" or path.endswith(("/build", "/source")) or _other(path)):
                     stack.append((directory / entry.name, path, depth + 1))
             elif tree.wants(path):
                 yield directory / entry.name, path

@@ -21,7 +21,8 @@ from hostproof.artefacts.kernel.config import looks_like_config
 from hostproof.artefacts.kernel.directory import encodable, open_regular, read_directory
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.image import looks_like_image
-from hostproof.artefacts.kernel.tree import Progress, open_tree
+from hostproof.artefacts.kernel.questions import Questions
+from hostproof.artefacts.kernel.tree import Progress, Reading, open_tree
 from hostproof.errors import InputError
 from hostproof.place import Place
 
@@ -39,19 +40,22 @@ def read_kernel(
     config: Path | None = None,
     modules: Path | None = None,
     progress: Progress | None = None,
+    questions: Questions | None = None,
     limits: Limits = DEFAULT,
 ) -> KernelFacts:
     """What is known of the kernel at `path`.
 
     `config` is its configuration and `modules` its modules (a directory or package) where they stand apart; they come
     before what `path` itself holds. `progress` is told what is being read, and bytes or files done and in all.
+    With `questions` the code of image and modules is read too, and answers them; without, it is not looked at.
     Raises InputError where an input is malformed, of another kind, or holds nothing of a kernel.
     """
-    facts = _read(path, progress, limits)
+    reading = Reading(questions, progress, limits)
+    facts = _read(path, reading)
     if config is not None:
         facts = _with_config(facts, config)
     if modules is not None:
-        other = _read(modules, progress, limits)
+        other = _read(modules, reading)
         if other.modules is None:
             raise InputError(
                 "no modules here",
@@ -62,34 +66,34 @@ def read_kernel(
     return facts
 
 
-def _read(path: Path, progress: Progress | None, limits: Limits) -> KernelFacts:
+def _read(path: Path, reading: Reading) -> KernelFacts:
     name = encodable(str(path))
     try:
         if path.is_dir():
-            with open_tree(name, limits) as tree:
-                read_directory(path, tree, progress)
+            with open_tree(name, reading) as tree:
+                read_directory(path, tree, reading.progress)
                 return from_tree(tree, package.Label(), "directory")
         with open_regular(path, follow=True) as file:
-            return _read_file(Region.of_descriptor(file.fileno(), name), progress, limits)
+            return _read_file(Region.of_descriptor(file.fileno(), name), reading)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", place=Place(name), expected=KINDS) from None
 
 
-def _read_file(file: Region, progress: Progress | None, limits: Limits) -> KernelFacts:
+def _read_file(file: Region, reading: Reading) -> KernelFacts:
     head = file.read(0, HEAD)
     if head.startswith(ar.MAGIC) or head.startswith(rpm.MAGIC):
-        with open_tree(file.name, limits) as tree:
+        with open_tree(file.name, reading) as tree:
             reader = package.read_deb if head.startswith(ar.MAGIC) else package.read_rpm
-            label = reader(file, tree, progress)
+            label = reader(file, tree, reading.progress)
             return from_tree(tree, label, "package")
     if looks_like_image(head):
-        return from_image(_all(file, 256 * MIB), file.name, limits)
+        return from_image(_all(file, 256 * MIB), file.name, reading)
     if head.lstrip()[:1] == b"{":
         return facts_file.decode(_all(file, facts_file.MAX_BYTES), file.name)
     if looks_like_config(head):
         return from_config(_all(file, 16 * MIB), file.name)
     if detect(head[:8]) is not None or head[:6] in (b"070701", b"070702") or tar.is_header(head[:512]):
-        return _read_packed(file, progress, limits)
+        return _read_packed(file, reading)
     raise InputError(
         "an empty file" if file.size == 0 else "of no kind that holds a kernel",
         place=file.place(0),
@@ -106,12 +110,12 @@ def _hint(size: int, head: bytes) -> str:
     return "unpack it and give the directory"
 
 
-def _read_packed(file: Region, progress: Progress | None, limits: Limits) -> KernelFacts:
+def _read_packed(file: Region, reading: Reading) -> KernelFacts:
     """A packed or plain archive of a root file system, or a packed image (arm64 Image.gz)."""
-    if package.archive_format(file, limits) is None and detect(file.read(0, 8)) == "gzip":
-        return from_image(_all(file, 256 * MIB), file.name, limits)
-    with open_tree(file.name, limits) as tree:
-        package.read_archive(file, tree, progress)
+    if package.archive_format(file, reading.limits) is None and detect(file.read(0, 8)) == "gzip":
+        return from_image(_all(file, 256 * MIB), file.name, reading)
+    with open_tree(file.name, reading) as tree:
+        package.read_archive(file, tree, reading.progress)
         return from_tree(tree, package.Label(), "archive")
 
 

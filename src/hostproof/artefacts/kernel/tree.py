@@ -6,6 +6,7 @@ Packages, payloads and directories are walked by others; what they meet is offer
     [usr/]lib/modules/RELEASE/config, vmlinuz              as Fedora, Arch and openSUSE install them
     [usr/]lib/modules/RELEASE/modules.builtin, modules.builtin.modinfo, modules.order
     [usr/]lib/modules/RELEASE/**/*.ko[.gz|.xz|.zst|.lz4]
+    usr/share/doc/linux-{image,base,modules}-RELEASE/changelog[.Debian][.gz]
 
 SOURCE: `scripts/Makefile.modinst` and `scripts/package/` of Linux; depmod.d(5) for `updates` before other directories.
 """
@@ -25,36 +26,53 @@ from hostproof.artefacts.archive.decompress import detect
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
 from hostproof.artefacts.archive.member import inside
 from hostproof.artefacts.kernel import builtin
+from hostproof.artefacts.kernel.changelog import Changelog, read_changelog
 from hostproof.artefacts.kernel.config import Config, read_config
 from hostproof.artefacts.kernel.facts import Module
 from hostproof.artefacts.kernel.image import Image, read_image
-from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_module
+from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_modules
+from hostproof.artefacts.kernel.questions import Questions
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["Parts", "Progress", "Tree", "open_tree", "preferred", "workers"]
+__all__ = ["Parts", "Progress", "Reading", "Tree", "open_tree", "preferred", "workers"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being read, and how much of how much is done (bytes or files)."""
 
 _MODULES = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+)", re.DOTALL)
 _BOOT = re.compile(r"boot/(config|vmlinuz|vmlinux|Image|image|bzImage)-([^/]+)", re.DOTALL)
+_CHANGELOG = re.compile(
+    r"usr/share/doc/linux-(?:image|base|modules)-([^/]+?)(?:-unsigned)?/changelog(?:\.Debian)?(?:\.gz)?"
+)
 _BESIDE = {
     "config": "config",
     "vmlinuz": "image",
+    "vmlinuz.unsigned": "image",  # Debian since 7.0: linux-binary-unsigned-RELEASE
     "modules.order": "order",
     "modules.builtin": "builtin",
     "modules.builtin.modinfo": "modinfo",
 }
 MAX_NOTES = 20
-IN_FLIGHT = 6
-IN_FLIGHT_BYTES = 64 << 20  # packed modules that wait for a thread
+BATCH = 64  # modules that are read together, or as many as unpack to about BATCH_BYTES
+BATCH_BYTES = 8 << 20
+PACKED = 4  # how many times its size a packed module unpacks to, about
+IN_FLIGHT = 4  # batches that wait for a thread
 MAX_ALIASES = 64 << 20  # characters of all aliases of a kernel; Debian's stock kernel has one million
 
 
 def workers() -> int:
     """Threads for decompression: the processors of this machine, two to four."""
     return max(2, min(4, os.cpu_count() or 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a kernel is read: what is asked of its code (None: nothing), who is told of progress, and the bounds."""
+
+    questions: Questions | None = None
+    progress: Progress | None = None
+    limits: Limits = DEFAULT
 
 
 @dataclass(slots=True)
@@ -70,6 +88,8 @@ class Parts:
     image: Image | None = None
     image_name: str = ""
     image_sha256: str = ""
+    image_data: bytes = field(default=b"", repr=False)
+    """The image itself, where its code is asked about."""
     builtin: tuple[str, ...] | None = None
     builtin_aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ordered: tuple[str, ...] = ()
@@ -79,20 +99,24 @@ class Parts:
 class Tree:
     """Collects parts by release. Use `open_tree`, which ends its threads."""
 
-    def __init__(self, source: str, pool: ThreadPoolExecutor, limits: Limits = DEFAULT) -> None:
+    def __init__(self, source: str, pool: ThreadPoolExecutor, reading: Reading) -> None:
         self.source = source
-        self.limits = limits
+        self.limits = reading.limits
+        self.questions = reading.questions
+        self.changelogs: dict[str, Changelog] = {}
+        """By the release that the name of their package says."""
         self.parts: dict[str, Parts] = {}
         self.notes: list[str] = []
         self.members = 0
         self._pool = pool
-        self._pending: deque[tuple[Parts, str, int, Future[ModuleFile]]] = deque()
-        self._pending_bytes = 0
+        self._batch: list[tuple[Parts, tuple[bytes | memoryview, str, str]]] = []
+        self._batch_bytes = 0
+        self._pending: deque[tuple[list[Parts], Future[list[ModuleFile]]]] = deque()
         self._aliases = 0
 
     def wants(self, path: str) -> bool:
         """Whether the file at `path` is one to `add`."""
-        return _classify(path) is not None
+        return _classify(path) is not None or _CHANGELOG.fullmatch(path) is not None
 
     def directory(self, path: str) -> None:
         """Notes that a directory exists: a modules directory without modules is a fact too."""
@@ -102,12 +126,16 @@ class Tree:
 
     def add(self, path: str, data: bytes | memoryview) -> None:
         """Reads the file at `path`. Raises InputError naming it."""
+        name = f"{self.source}!{path}"
+        if owner := _CHANGELOG.fullmatch(path):
+            if self.questions is not None and owner[1] not in self.changelogs:
+                self.changelogs[owner[1]] = read_changelog(bytes(data), name, self.limits)
+            return
         found = _classify(path)
         if found is None:
             return
         kind, release, rest = found
         parts = self._of(release)
-        name = f"{self.source}!{path}"
         if kind == "module":
             self._add_module(parts, rest, name, data)
         elif kind == "config" and parts.config is None:
@@ -118,6 +146,7 @@ class Tree:
             parts.image = read_image(bytes(data), name)
             parts.image_name = path
             parts.image_sha256 = hashlib.sha256(data).hexdigest()
+            parts.image_data = bytes(data) if self.questions is not None else b""
         elif kind == "builtin":
             parts.builtin = builtin.read_module_list(bytes(data), name)
         elif kind == "order":
@@ -154,19 +183,28 @@ class Tree:
         return self.parts
 
     def _add_module(self, parts: Parts, path: str, name: str, data: bytes | memoryview) -> None:
+        """Modules are read in batches: what is searched in their code is searched in all of a batch at once."""
         parts.has_modules_directory = True
-        if detect(bytes(data[:8])) is None:
-            self._keep(parts, path, read_module(data, path, name, self.limits))
+        self._batch.append((parts, (data, path, name)))
+        self._batch_bytes += len(data) * (1 if detect(bytes(data[:8])) is None else PACKED)
+        if len(self._batch) >= BATCH or self._batch_bytes >= BATCH_BYTES:
+            self._send()
+
+    def _send(self) -> None:
+        """Has the batch read in a thread, and takes what others have read where too many wait."""
+        if not self._batch:
             return
-        self._pending.append((parts, path, len(data), self._pool.submit(read_module, data, path, name, self.limits)))
-        self._pending_bytes += len(data)
-        while len(self._pending) > IN_FLIGHT or self._pending_bytes > IN_FLIGHT_BYTES:
+        files = [file for _, file in self._batch]
+        future = self._pool.submit(read_modules, files, self.limits, self.questions)
+        self._pending.append(([parts for parts, _ in self._batch], future))
+        self._batch, self._batch_bytes = [], 0
+        while len(self._pending) > IN_FLIGHT:
             self._take()
 
     def _take(self) -> None:
-        parts, path, size, future = self._pending.popleft()
-        self._pending_bytes -= size
-        self._keep(parts, path, future.result())
+        owners, future = self._pending.popleft()
+        for parts, file in zip(owners, future.result(), strict=True):
+            self._keep(parts, file.module.path, file)
 
     def _keep(self, parts: Parts, path: str, file: ModuleFile) -> None:
         module = file.module
@@ -180,6 +218,7 @@ class Tree:
         parts.modules[path] = file
 
     def _settle(self) -> None:
+        self._send()
         while self._pending:
             self._take()
 
@@ -188,11 +227,11 @@ class Tree:
 
 
 @contextmanager
-def open_tree(source: str, limits: Limits = DEFAULT) -> Iterator[Tree]:
+def open_tree(source: str, reading: Reading) -> Iterator[Tree]:
     """A tree whose threads end with the block, also when it fails."""
     with ThreadPoolExecutor(workers()) as pool:
         try:
-            yield Tree(source, pool, limits)
+            yield Tree(source, pool, reading)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,0 +1,80 @@
+"""What an image says of itself: built-in drivers, sites of interfaces in its text, and answers to what is asked.
+
+The image is unpacked once; symbols, types, drivers and code are read from that, each bounded. What an image does not
+hold (BTF, symbols of data, a section table) limits what is told, and a note says so: no answer is made up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from hostproof.artefacts.kernel.facts import Answer, ImageFacts
+from hostproof.artefacts.kernel.questions import Questions
+from hostproof.artefacts.kernel.symbols import Symbols
+from hostproof.artefacts.kernel.unpack import OpenImage
+
+__all__ = ["ImageReading", "read_image_facts"]
+
+_KMOD = re.compile(r"__initcall__kmod_(\w+?)__\d+_\d+_")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReading:
+    """The facts of an image, and its answers by the name of the fact."""
+
+    facts: ImageFacts
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+
+def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[str] | None) -> ImageReading:
+    """What an image says. `builtin` are the names of `modules.builtin`, where known.
+
+    Raises InputError where a table in the image is damaged.
+    """
+    from hostproof.artefacts.kernel import btf, driver_structures, image_answers, image_code, kallsyms
+
+    kernel = opened.kernel
+    name = kernel.name
+    symbols = kallsyms.find_kallsyms(kernel)
+    section = btf.find_btf(kernel)
+    types = btf.read_btf(section, f"{name}!BTF") if section is not None else None
+    facts = ImageFacts(
+        sha256=hashlib.sha256(opened.data).hexdigest(),
+        unpacked_sha256=kernel.sha256,
+        types=len(types) if types is not None else 0,
+        text_bytes=sum(section.size for section in kernel.sections if section.executable),
+    )
+    if symbols is None:
+        note = f"{name} holds no kallsyms: nothing is told of its code"
+        return ImageReading(replace(facts, notes=(note,)))
+    known = builtin if builtin is not None else _initialised(symbols)
+    drivers, buses = driver_structures.built_in_drivers(kernel, symbols, types, known)
+    answers = image_answers.image_answers(kernel, symbols, questions, known)
+    facts = replace(
+        facts,
+        symbols=len(symbols),
+        data_symbols=symbols.complete,
+        drivers=drivers,
+        driver_buses=buses,
+        sites=image_code.image_sites(kernel, symbols, questions.interfaces),
+        notes=tuple(_limits_of(name, symbols, facts)),
+    )
+    return ImageReading(facts, answers)
+
+
+def _initialised(symbols: Symbols) -> list[str] | None:
+    """Built-in modules by the names of their initcalls, where symbols of data are there to tell."""
+    found = {match[1]: None for name in symbols.names if (match := _KMOD.match(name))}
+    return list(found) or None
+
+
+def _limits_of(name: str, symbols: Symbols, facts: ImageFacts) -> list[str]:
+    notes = []
+    if not symbols.complete:
+        notes.append(f"{name} has no symbols of data (CONFIG_KALLSYMS_ALL): parameters and initcalls are told in part")
+    if not facts.types:
+        notes.append(f"{name} has no BTF (CONFIG_DEBUG_INFO_BTF): match tables of built-in drivers are not told")
+    return notes

@@ -1,0 +1,65 @@
+"""The kernel that a person names: read once with everything that the catalogue asks of it, then taken from the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.artefacts.kernel.questions import SPACES, Interface, Questions
+from hostproof.cli import kernel_cache
+from hostproof.cli.progress import Report
+from hostproof.knowledge.load import Catalogue
+
+__all__ = ["questions", "read"]
+
+HEAD = 64
+
+
+def questions(known: Catalogue) -> Questions:
+    """Everything that the catalogue asks of a kernel's image, modules and changelog."""
+    return Questions(
+        interfaces=tuple(
+            Interface(record.id, tuple(record.functions), tuple(record.instructions))
+            for record in known.interfaces.values()
+        ),
+        facts=frozenset(name for name in known.asked() if name.partition(".")[0] in SPACES),
+        titles={name: tuple(record.titles) for name, record in known.mechanisms_by_fact.items() if record.titles},
+    )
+
+
+def read(
+    name: str,
+    known: Catalogue,
+    *,
+    config: str | None = None,
+    modules: str | None = None,
+    report: Report | None = None,
+) -> KernelFacts:
+    """The facts of the kernel in the input `name`; `config` is its configuration and `modules` its modules where they
+    stand apart. Raises InputError.
+    """
+    asked = questions(known)
+    cache, path = kernel_cache.opened(), Path(name)
+    beside = [Path(other) if other else None for other in (config, modules)]
+    key = None
+    if cache is not None and not _is_small(path):
+        given = [path, *(other for other in beside if other)]
+        key = cache.key(given, f"{asked.digest()} {[str(other) for other in beside]}")
+        if key is not None and (found := cache.get(key)) is not None:
+            return found
+    from hostproof.artefacts.kernel.read import read_kernel
+
+    facts = read_kernel(path, config=beside[0], modules=beside[1], progress=report, questions=asked)
+    if cache is not None and key is not None:
+        cache.put(key, facts)
+    return facts
+
+
+def _is_small(path: Path) -> bool:
+    """Whether a file is read as fast as its cache entry: facts and configurations. What cannot be read is not cached."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD).lstrip()
+    except OSError:
+        return True
+    return head[:1] in (b"{", b"#")
