@@ -12,7 +12,7 @@ import pytest
 import hostproof.knowledge
 from hostproof.knowledge.load import Catalogue, catalogue
 from hostproof.knowledge.predicate import Fact, Value, parse
-from hostproof.knowledge.records import Attack, Instance, Mitigation, Pin
+from hostproof.knowledge.records import Attack, Instance, Mechanism, Mitigation, Pin
 from hostproof.knowledge.terms import Checked, Coverage, Status, Tree
 
 FOLDER = Path(hostproof.knowledge.__file__).parent / "catalogue"
@@ -34,7 +34,16 @@ class Given:
             self.values = {"technology": technology, "architecture": architecture, **known, **self.values}
 
     def fact(self, name: str) -> Fact:
+        space, _, rest = name.partition(".")
+        if space == "mechanism" and name not in self.values:
+            return self._mechanism(name, catalogue().mechanisms_by_fact[rest])
         return Fact(name, self.values.get(name))
+
+    def _mechanism(self, name: str, mechanism: Mechanism) -> Fact:
+        """As the ledger asks: the image first, and the package where it cannot tell."""
+        truths = [parse(condition)(self) for condition in (mechanism.image, mechanism.package) if condition]
+        value = next((truth.value for truth in truths if truth.value is not None), None)
+        return Fact(name, value, rests=tuple(fact for truth in truths for fact in truth.missing))
 
 
 def instance(row: str) -> Instance:
@@ -190,14 +199,23 @@ def test_t10_the_msi_x_table_size_only_crashes() -> None:
             False,
         ),
         ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.1.192"}, True),
-        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.6.25"}, False),
+        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.6.25", "changelog__cc_random_seed": False}, False),
+        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.6.25", "changelog__cc_random_seed": True}, True),
+        ("forced-rdrand-seed", {**SNP_KERNEL, "kernel__version": "6.6.25"}, None),  # a vendor may have taken the fix
         (  # a kernel that cannot be such a guest does not seed as one
             "forced-rdrand-seed",
             {**SNP_KERNEL, "kernel__version": "6.12", "feature__exceptions_blocked": True},
             False,
         ),
         ("tdx-in-kernel-mmio-check", {"config__INTEL_TDX_GUEST": "y", "kernel__version": "6.6.54"}, True),
-        ("tdx-in-kernel-mmio-check", {"config__INTEL_TDX_GUEST": "y", "kernel__version": "6.11"}, False),
+        (
+            "tdx-in-kernel-mmio-check",
+            {
+                "config__INTEL_TDX_GUEST": "y", "kernel__version": "6.11",
+                "changelog__tdx_in_kernel_mmio_check": False,
+            },
+            False,
+        ),
         ("builtin-command-line", {"config__CMDLINE_OVERRIDE": "n", "config__CMDLINE_FORCE": "n"}, False),
         ("module-signatures", {"config__MODULE_SIG_FORCE": "y"}, True),
         ("acpi-off", {"config__ACPI": "y", "cmdline__given": False}, False),

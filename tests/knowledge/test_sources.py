@@ -168,6 +168,9 @@ class Given:
         self.facts = facts
 
     def fact(self, name: str) -> Fact:
+        if name.startswith("mechanism.") and name not in self.facts:
+            package = catalogue().mechanisms_by_fact[name.removeprefix("mechanism.")].package
+            return Fact(name, parse(package)(self).value)
         return Fact(name, self.facts.get(name))
 
 
@@ -235,6 +238,7 @@ def test_heckler_and_tdxdown_stop_at_the_versions_that_the_records_name() -> Non
     tdxdown = parse(catalogue().attacks["tdxdown"].fixed)
     injected: dict[str, Value] = {f"feature.{name}": False for name in ("restricted_injection", "alternate_injection")}
     td: dict[str, Value] = {**injected, "feature.secure_avic": False, "technology": "tdx", "config.IA32_EMULATION": "y"}
+    td["changelog.int80_external_check"] = False
 
     assert [heckler(Given({**td, "kernel.version": at})).value for at in ("6.6.6", "6.6.7")] == [False, True]
     assert [tdxdown(Given({"platform.tdx_module": at})).value for at in ("1.5.05", "1.5.06")] == [False, True]
