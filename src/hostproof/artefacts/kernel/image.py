@@ -123,7 +123,8 @@ def unpacked(data: bytes, name: str, limits: Limits = DEFAULT) -> bytes:
         return payload
     if packing != "gzip" and kind == "bzImage":
         payload = payload[:-4]  # the build appends the unpacked size, which gzip has of its own
-    return bytes(whole(payload, f"{name}+{start:#x}", limits))
+    unpack = leading if kind == "EFI zboot" else whole  # a zboot payload may have its unpacked size behind it too
+    return bytes(unpack(payload, f"{name}+{start:#x}", limits))
 
 
 def _s390_payload(data: bytes, name: str, limits: Limits) -> bytes | None:

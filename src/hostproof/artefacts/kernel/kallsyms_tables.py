@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,20 @@ ALIGNED = 4  # every table at least
 TOKENS = 256
 PER_MARKER = 256
 CANDIDATES = 64  # runs of digits that are looked at
+TOKEN_TABLES = 4  # that agree with their index
 MARKER_RUNS = 8  # rising runs that are looked at
 WINDOW = 16 << 20  # before the token table: markers and sequence numbers of four million symbols
 MAX_SYMBOLS = 1 << 22
 SMALLEST, LARGEST = 2 * PER_MARKER, 516 * PER_MARKER  # bytes that 256 names may take
+MAX_WORK = 8 * MAX_SYMBOLS  # names that are walked over in search of the right tables
+SMALLEST_WORK = 1 << 16  # what a walk counts as at least
+
+
+@dataclass(slots=True)
+class Work:
+    """How many names may still be walked over: an image made for it would have thousands of tables to try."""
+
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +102,12 @@ def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
 
     Raises InputError where there is a token table and nothing that it belongs to.
     """
-    token_tables = list(_token_tables(data, form))
+    token_tables = list(islice(_token_tables(data, form), TOKEN_TABLES))
+    work = Work(MAX_WORK)
     for start, index_at, offsets in token_tables:
         for width in (4, 8) if form.word == 8 else (4,):
             for markers_at, markers in _marker_runs(data, start, form.order, width):
-                found = _names(data, form, markers_at, markers, (start, index_at, offsets))
+                found = _names(data, form, markers_at, markers, (start, index_at, offsets), work)
                 if found is not None:
                     return found
     if token_tables:
@@ -151,7 +163,7 @@ def _marker_runs(data: bytes, token_table: int, order: str, width: int) -> Itera
 
 
 def _names(
-    data: bytes, form: Form, markers_at: int, markers: Words, tokens: tuple[int, int, Words]
+    data: bytes, form: Form, markers_at: int, markers: Words, tokens: tuple[int, int, Words], work: Work
 ) -> NameTables | None:
     """The names that these markers point into: the count before them and the chain of lengths must agree."""
     for surplus in range(min(3, len(markers) - 1)):  # what follows the markers may look like one more
@@ -164,6 +176,9 @@ def _names(
             count, count_at = int(window[hit]), first + 4 * int(hit)
             for names_at in sorted({count_at + 4, up(count_at + 4, form.word)}, reverse=True):
                 for big in (True, False):
+                    work.left -= max(count, SMALLEST_WORK)
+                    if work.left < 0:
+                        return None
                     chain = _chain(data, names_at, markers_at, used, count, big=big)
                     if chain is not None:
                         return NameTables(form, count_at, names_at, markers_at, *tokens, *chain, big_lengths=big)
