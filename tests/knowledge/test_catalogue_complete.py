@@ -94,7 +94,9 @@ def test_every_predicate_asks_for_a_fact_that_exists(name: str) -> None:
         fact for record in records(_table(f"{name}.toml")) if "when" in record for fact in parse(record["when"]).names
     }
     of_the_kernel = {
-        fact for fact in asked if name in ("features", "technologies") and fact.startswith(("kernel.", "config.", "mechanism."))
+        fact
+        for fact in asked
+        if name in ("features", "technologies") and fact.startswith(("kernel.", "config.", "mechanism."))
     }
     known = {
         "architecture",
