@@ -128,7 +128,7 @@ def _targets(code: ModuleCode, chosen: Numbers, addend: Numbers) -> tuple[Number
     owner = owner[anonymous]
     place = code.symbol_value[target[anonymous]] + delta[anonymous]
     symbol, distance = _objects(code, owner, place)
-    executable = np.array([section.flags & SHF_EXECINSTR for section in code.elf.sections], bool)
+    executable = np.array([section.flags & SHF_EXECINSTR > 0 for section in code.elf.sections])
     target[anonymous] = np.where(symbol >= 0, symbol, len(code.position) + owner)
     delta[anonymous] = np.where(symbol >= 0, distance, np.where(executable[owner], place, 0))
     return target, delta
@@ -159,16 +159,19 @@ def _trailing(code: ModuleCode, chosen: Numbers) -> Numbers:
     """Bytes between the end of a PC-relative displacement of x86 and the end of its instruction, from where it counts:
     `cmpl $1, object(%rip)` has the immediate after it. Read from the opcode before; 66 makes a word of four bytes two.
     """
-    at = code.at[chosen]
-    text = np.frombuffer(code.code, np.uint8)
-    modrm, opcode, before, prefix = (text[np.maximum(at - back, 0)] for back in (1, 2, 3, 4))
-    relative = (code.kind[chosen] == R_X86_64_PC32) & (at >= 4) & ((modrm & 0xC7) == 5)
-    key = opcode.astype(np.intp) | ((modrm.astype(np.intp) & 0x38) << 5)
+    size = np.zeros(len(chosen), np.int64)
+    here = np.flatnonzero((code.kind[chosen] == R_X86_64_PC32) & (code.at[chosen] >= 4))
+    if not len(here):
+        return size
+    at, text = code.at[chosen[here]], np.frombuffer(code.code, np.uint8)
+    modrm, opcode, before, prefix = (text[at - back].astype(np.intp) for back in (1, 2, 3, 4))
+    key = opcode | (modrm & 0x38) << 5
     one, two = _immediates()
-    size = np.where(before == 0x0F, two[key], one[key])
+    bytes_after = np.where(before == 0x0F, two[key], one[key])
     short = (before == 0x66) | ((prefix == 0x66) & ((before & 0xF0) == 0x40))
-    size = np.where((size == 4) & short, 2, size)
-    return np.where(relative, size, 0)
+    bytes_after = np.where((bytes_after == 4) & short, 2, bytes_after)
+    size[here] = np.where((modrm & 0xC7) == 5, bytes_after, 0)
+    return size
 
 
 def _objects(code: ModuleCode, owner: Numbers, place: Numbers) -> tuple[Numbers, Numbers]:
@@ -195,15 +198,15 @@ def _ranks(code: ModuleCode, target: Numbers) -> tuple[list[bytes], Numbers]:
     used = np.zeros(count + len(code.elf.sections), bool)
     used[target] = True
     numbers = np.flatnonzero(used)
-    own = code.symbol_section
-    labels = []
-    for number in numbers.tolist():
-        if number >= count:
-            labels.append(b"section " + code.elf.section_name(code.elf.sections[number - count]))
-        elif own[number] == 0:
-            labels.append(b"import " + code.name(number))
-        else:
-            labels.append(b"symbol " + source_name(code.name(number)))
+    symbols = numbers[numbers < count]
+    labels = [
+        b"import " + name if imported else b"symbol " + source_name(name)
+        for name, imported in zip(code.names(symbols), (code.symbol_section[symbols] == 0).tolist(), strict=True)
+    ]
+    sections = code.elf.sections
+    labels += [
+        b"section " + code.elf.section_name(sections[index]) for index in (numbers[len(symbols) :] - count).tolist()
+    ]
     names = sorted(set(labels))
     ranks = {name: rank for rank, name in enumerate(names)}
     table = np.zeros(len(used), np.int64)

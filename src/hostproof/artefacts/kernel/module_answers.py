@@ -97,9 +97,8 @@ def _variants(code: ModuleCode, symbol: str) -> list[int]:
     own = np.flatnonzero((code.symbol_section > 0) & (code.symbol_type != STT_SECTION) & (code.symbol_type != STT_FILE))
     found = [
         index
-        for index in own.tolist()
-        if (name := code.name(index)) == wanted
-        or (name.startswith(wanted + b".") and base_name(text_of(name)) == symbol)
+        for index, name in zip(own.tolist(), code.names(own), strict=True)
+        if name == wanted or (name.startswith(wanted + b".") and base_name(text_of(name)) == symbol)
     ]
     return sorted(found, key=lambda index: (code.name(index) != wanted, code.name(index), index))
 
