@@ -187,8 +187,8 @@ def _block(text: Bytes) -> Bytes:
     at = special[kind < _ESCAPE]
     found[at] = (found[at] & 0x7F) + ((text[at + 2] & 7) == 5) * np.uint8(4)
     _escapes(text, both, found, special, kind)
-    _prefixes(text, both, found, special, kind)
-    found[-8:] = 0
+    near = special < len(text) - REACH + 2  # what is behind these is in the text
+    _prefixes(text, both, found, special[near], kind[near])
     return found
 
 
