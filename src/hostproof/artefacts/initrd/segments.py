@@ -72,12 +72,18 @@ def bootconfig(region: Region) -> tuple[Region, Found | None, Segment | None]:
     if at < 0:
         return region, None, None
     footer = max(region.size - len(BOOTCONFIG) - 3, 0) + at - 8
-    size, checksum = struct.unpack("<II", region.exactly(max(footer, 0), 8, "the footer of a boot configuration"))
+    if footer < 0:
+        raise InputError(
+            "the input ends inside the footer of a boot configuration",
+            place=region.place(0),
+            expected="its size and the sum of its bytes in front of #BOOTCONFIG",
+        )
+    size, checksum = struct.unpack("<II", region.exactly(footer, 8, "the footer of a boot configuration"))
     start = footer - size
     if not 0 < size <= MAX_BOOTCONFIG or start < 0:
         raise InputError(
             f"a boot configuration of {size} bytes",
-            place=region.place(max(footer, 0)),
+            place=region.place(footer),
             expected=f"1 to {MAX_BOOTCONFIG} bytes before the footer",
         )
     text = region.exactly(start, size, "a boot configuration")
