@@ -12,6 +12,7 @@ import zlib
 
 import lz4.block
 import lz4.frame
+import lzallright
 import zstandard
 
 Files = dict[str, bytes]
@@ -132,6 +133,21 @@ def lz4_legacy(data: bytes) -> bytes:
     return out
 
 
+def lzo(data: bytes, *, version: int = 0x1040, flags: int = 0x03000001, name: bytes = b"") -> bytes:
+    """A file as `lzop` writes it; checksums are left zero, as no reader of kernels looks at them."""
+    out = b"\x89LZO\0\r\n\x1a\n" + struct.pack(">HHHB", version, 0x20A0, 0x0940, 3)
+    out += b"\x09" * (version >= 0x0940) + struct.pack(">I", flags) + bytes(4 if flags & 0x800 else 0)
+    out += bytes(8 + 4 * (version >= 0x0940)) + bytes([len(name)]) + name + bytes(4)
+    for position in range(0, len(data), 256 << 10):
+        block = data[position : position + (256 << 10)]
+        packed = lzallright.LZOCompressor().compress(block)
+        packed = packed if len(packed) < len(block) else block
+        sums = sum(bool(flags & flag) for flag in (0x1, 0x100))
+        sums += sum(bool(flags & flag) for flag in (0x2, 0x200)) if len(packed) < len(block) else 0
+        out += struct.pack(">II", len(block), len(packed)) + bytes(4 * sums) + packed
+    return out + bytes(4)
+
+
 def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
@@ -145,4 +161,5 @@ PACKINGS = {
     "bzip2": bz2.compress,
     "lz4": lz4.frame.compress,
     "lz4-legacy": lz4_legacy,
+    "lzo": lzo,
 }

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostproof.artefacts.archive import xz_blocks
-from hostproof.artefacts.archive.decompress import chunks, detect, whole
+from hostproof.artefacts.archive.decompress import chunks, detect, leading, whole
 from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.archive.region import Region
 from hostproof.errors import HostproofError, InputError
@@ -84,6 +84,19 @@ def test_a_cut_stream_is_refused_at_any_place(packing: str, workers: int) -> Non
             unpack(cut, workers)
 
 
+@packings
+def test_the_first_stream_is_read_whatever_follows_it(packing: str) -> None:
+    packed = samples.PACKINGS[packing](DATA)
+
+    assert leading(packed + b"\xff" * 5000, "x") == DATA
+    assert leading(packed, "x") == DATA
+
+
+def test_what_is_not_packed_has_no_first_stream() -> None:
+    with pytest.raises(InputError, match="no compressed stream"):
+        leading(DATA, "x")
+
+
 BOMBS = {
     "gzip": lambda size: _repeated(zlib.compressobj(9, zlib.DEFLATED, 31), size),
     "xz": lambda size: _repeated(lzma.LZMACompressor(preset=1), size),
@@ -91,6 +104,7 @@ BOMBS = {
     "bzip2": lambda size: _repeated(bz2.BZ2Compressor(9), size),
     "lz4": lambda size: samples.PACKINGS["lz4"](bytes(size)),
     "lz4-legacy": lambda size: samples.lz4_legacy(bytes(size)),
+    "lzo": lambda size: samples.lzo(bytes(size)),
 }
 
 

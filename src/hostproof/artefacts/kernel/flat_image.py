@@ -32,7 +32,7 @@ Addresses = npt.NDArray[np.uint64]
 STEP = {"aarch64": 1 << 21, "s390x": 1 << 20}  # what the kernel's link address is a multiple of
 SAMPLE = 4096  # pointers that are tried
 FEWEST = 32  # of them must point at symbols
-BLOCKS = 64  # of STEP bytes that pointers point into most
+BLOCKS = 32  # of STEP bytes that pointers point into most
 
 # first symbol, last symbol, name, executable: SOURCE arch/arm64/kernel/vmlinux.lds.S, include/asm-generic/sections.h
 PARTS = (
