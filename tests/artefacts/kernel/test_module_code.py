@@ -250,6 +250,22 @@ def test_sections_of_code_that_overlap_are_refused() -> None:
         read(bytes(data))
 
 
+def test_names_that_overlap_do_not_take_memory() -> None:
+    """Twenty thousand imports, whose names are all the tail of one long name: 30 MB of names in a small file."""
+    count = 20_000
+    plain = build([function("f", CALL, Reloc(1, "a" * 1600))], symbols_first=[f"b{number}" for number in range(count)])
+    elf = read_elf(plain, "x")
+    table = next(section for section in elf.sections if section.type == 2)
+    name = plain.index(b"a" * 1600) - elf.sections[table.link].offset
+    data = bytearray(plain)
+    for number in range(count):
+        struct.pack_into("<I", data, table.offset + number * 24, name + number % 100)
+    code = read_code(read_elf(bytes(data), "x"))
+
+    with pytest.raises(InputError, match="20000 symbols that overlap"):
+        code.names(range(count))
+
+
 @settings(max_examples=300)
 @given(st.data())
 def test_a_changed_module_gives_facts_or_an_error(data: st.DataObject) -> None:

@@ -37,6 +37,7 @@ SHF_ALLOC, SHF_STRINGS, SHF_EXECINSTR = 2, 0x20, 4
 MAX_SOURCES = 32
 MAX_PATH = 256
 MAX_FUNCTION = 1 << 20
+MAX_VARIANTS = 64
 _TOP = "arch|block|certs|crypto|drivers|fs|init|io_uring|ipc|kernel|lib|mm|net|rust|samples|security|sound|virt"
 _SOURCE = re.compile(rf"(?:\./|/(?:[^/]+/)*?linux[^/]*/)?((?:{_TOP})(?:/[\w.+-]+)*/[\w+-][\w.+-]*\.c)".encode())
 
@@ -132,8 +133,9 @@ def _calls(code: ModuleCode, symbol: str, path: str) -> Answer:
     if not spans:
         return Answer(None, module=path, note=f"the module has no function {symbol}: it may be inlined")
     size = sum(end - start for start, end, _ in spans)
-    if size > MAX_FUNCTION:
-        return Answer(None, module=path, note=f"{symbol} is {size} bytes long, more than a function is")
+    if size > MAX_FUNCTION or len(spans) > MAX_VARIANTS:
+        note = f"{symbol} has {size} bytes in {len(spans)} parts, more than a function has"
+        return Answer(None, module=path, note=note)
     called = {name for start, end, _ in spans for name in _called(code, start, end)}
     first = next((span for span in spans if code.name(span[2]) == symbol.encode()), spans[0])
     offset = code.file_offset(first[0])

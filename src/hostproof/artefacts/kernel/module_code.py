@@ -46,8 +46,12 @@ __all__ = ["ModuleCode", "count_sites", "find_instructions", "read_code", "text_
 
 SHT_SYMTAB, SHT_RELA, SHT_REL = 2, 4, 9
 STT_OBJECT, STT_FUNC, STT_SECTION, STT_GNU_IFUNC = 1, 2, 3, 10
-MAX_SYMBOL_NAME = 4096
-"""Twice what Rust's mangling gives at worst; KSYM_NAME_LEN is 512."""
+MAX_SYMBOL_NAME = 2048
+"""KSYM_NAME_LEN is 512 since Linux 6.1; names that only a module has may be longer."""
+MAX_NAMES = 16 << 20
+"""Bytes of names that are looked at together; amdgpu has one. Names may overlap, so that the file's size is no bound."""
+MAX_FUNCTIONS = 1 << 15
+"""Functions that use one interface; amdgpu has some hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,16 @@ class ModuleCode:
         return self.names([symbol])[0]
 
     def names(self, symbols: Sequence[int] | Numbers) -> list[bytes]:
-        """The names of several symbols. Raises InputError where one has no end inside the string table."""
+        """The names of several symbols. Raises InputError where one does not end inside the string table, or where they
+        are longer than `MAX_NAMES` together.
+        """
         strings = self.strings
         starts: list[int] = self.symbol_name[symbols].tolist()
         try:
+            if len(starts) > MAX_NAMES // MAX_SYMBOL_NAME:
+                ends = [strings.index(b"\0", start, start + MAX_SYMBOL_NAME) for start in starts]
+                if sum(ends) - sum(starts) > MAX_NAMES:
+                    raise _malformed(self.elf, 0, f"names of {len(starts)} symbols that overlap", "a kernel module")
             return [strings[start : strings.index(b"\0", start, start + MAX_SYMBOL_NAME)] for start in starts]
         except ValueError:
             what = f"a symbol's name that does not end within {MAX_SYMBOL_NAME} bytes"
@@ -329,6 +339,8 @@ def _imports(code: ModuleCode, lookup: _Lookup) -> dict[int, tuple[str, ...]]:
 
 def _function_names(code: ModuleCode, symbols: Iterable[int]) -> tuple[str, ...]:
     named = [symbol for symbol in symbols if symbol >= 0]
+    if len(named) > MAX_FUNCTIONS:
+        raise _malformed(code.elf, 0, f"{len(named)} functions that use one interface", f"at most {MAX_FUNCTIONS}")
     return tuple(sorted({base_name(text_of(name)) for name in code.names(named)})) if named else ()
 
 
