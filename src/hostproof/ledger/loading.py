@@ -70,12 +70,14 @@ class Loading:
     _held: Mapping[str, InitrdModule] = field(init=False, repr=False)
     _lacking: Mapping[str, str] = field(init=False, repr=False)
     _builtin: frozenset[str] = field(init=False, repr=False)
+    _loadable: Mapping[str, int] = field(init=False, repr=False)
     _rules: Mapping[str, list[ModprobeRule]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         builtin = frozenset(self.kernel.builtin or ()) if self.kernel is not None else frozenset[str]()
         held = {module.name: module for module in self.initrd.modules if self._fits(module.release)}
-        needs = {module.name: module.depends for module in (self.kernel.modules or ())} if self.kernel else {}
+        modules = self.kernel.modules or () if self.kernel is not None else ()
+        needs = {module.name: module.depends for module in modules}
         rules: dict[str, list[ModprobeRule]] = {}
         for rule in self.initrd.modprobe:
             if rule.verb in ("blacklist", "install"):
@@ -83,6 +85,7 @@ class Loading:
         object.__setattr__(self, "_held", held)
         object.__setattr__(self, "_lacking", _lacking(held, needs, builtin))
         object.__setattr__(self, "_builtin", builtin)
+        object.__setattr__(self, "_loadable", {module.name: module.text_bytes for module in modules})
         object.__setattr__(self, "_rules", rules)
 
     def _fits(self, release: str) -> bool:
@@ -94,10 +97,10 @@ class Loading:
         return None if self.rdinit not in ("", "/init") else self.initrd.switches_root
 
     def of(self, name: str) -> Reached:
-        """When the driver of this canonical name can be loaded."""
+        """When the driver of this name can be loaded. One that is no loadable module of the kernel is in its image."""
         initrd = self.initrd
-        if name in self._builtin:
-            return Reached(Reach.IMAGE, "it is built into the image", Place(self.kernel.source if self.kernel else ""))
+        if self.kernel is not None and (name in self._builtin or name not in self._loadable):
+            return Reached(Reach.IMAGE, "it is built into the image", Place(self.kernel.source))
         module, lacks = self._held.get(name), self._lacking.get(name)
         if module is not None and lacks is None and initrd.loaders:
             with_what = ", ".join(dict.fromkeys(loader.kind for loader in initrd.loaders))
@@ -167,12 +170,11 @@ class Loading:
         """A set of drivers, closed over what they need, by when each module can be loaded; reaches that none has are left
         out.
         """
-        sizes = {module.name: module.text_bytes for module in (self.kernel.modules or ())} if self.kernel else {}
         counts: dict[Reach, tuple[int, int]] = {}
         for name in drivers.closure:
             reach = self.of(name).reach
             modules, size = counts.get(reach, (0, 0))
-            counts[reach] = (modules + 1, size + sizes.get(name, 0))
+            counts[reach] = (modules + 1, size + self._loadable.get(name, 0))
         return {reach: DriverCount(*counts[reach]) for reach in Reach if reach in counts}
 
     def notes(self) -> Iterator[str]:
