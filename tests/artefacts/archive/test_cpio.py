@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostproof.artefacts.archive.cpio import members
+from hostproof.artefacts.archive.cpio import Peeking, archives, members
 from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.archive.stream import ByteStream
 from hostproof.errors import HostproofError, InputError
@@ -98,3 +98,57 @@ def test_changed_archives_give_members_or_an_error(data: st.DataObject) -> None:
 def test_arbitrary_bytes_after_a_magic_give_an_error(data: bytes) -> None:
     with pytest.raises(HostproofError):
         read(b"070701" + data[:100])
+
+
+def unpacked(data: bytes, step: int = 61) -> tuple[list[tuple[str, str, bytes, str]], int | None]:
+    """What the kernel's rules give: members, and the byte that stopped them."""
+    stream = Peeking(iter([data[start : start + step] for start in range(0, len(data), step)]), "i.cpio")
+    found = [
+        (member.name, member.kind, bytes(member.read()) if member.kind == "file" else b"", member.target)
+        for member in archives(stream)
+    ]
+    return found, stream.peek()
+
+
+class TestAnInitramfsIsLooser:
+    @pytest.mark.parametrize("step", [1, 61, 1 << 20])
+    def test_archives_follow_each_other_with_zeros_between(self, step: int) -> None:
+        found, stopped = unpacked(bytes(8) + cpio({"a": b"1"}) + bytes(512) + cpio({"b": b"22222"}) + bytes(3), step)
+
+        assert found == [("a", "file", b"1", ""), ("b", "file", b"22222", "")]
+        assert stopped is None
+
+    def test_the_first_byte_that_is_neither_zero_nor_a_header_stops(self) -> None:
+        found, stopped = unpacked(cpio({"a": b"1"}) + b"\x1f\x8b")
+
+        assert ([name for name, *_ in found], stopped) == (["a"], 0x1F)
+
+    def test_the_trailer_and_the_last_padding_may_be_missing(self) -> None:
+        assert unpacked(cpio_member("a", b"12345")[:-3])[0] == [("a", "file", b"12345", "")]
+
+    def test_a_link_after_its_data_names_it(self) -> None:
+        data = cpio_member("a", b"data", ino=7, nlink=2) + cpio_member("b", b"", ino=7, nlink=2) + END
+
+        assert unpacked(data)[0] == [("a", "file", b"data", ""), ("b", "hardlink", b"", "a")]
+
+    def test_a_trailer_ends_what_hard_links_may_refer_to(self) -> None:
+        data = cpio_member("a", b"data", ino=7, nlink=2) + END + cpio_member("b", b"", ino=7, nlink=2) + END
+
+        assert unpacked(data)[0][1] == ("b", "file", b"", "")
+
+    def test_a_header_between_multiples_of_four_is_refused(self) -> None:
+        with pytest.raises(InputError, match="between multiples of 4"):
+            unpacked(cpio({"a": b"1"}) + bytes(5) + cpio({"b": b"2"}))
+
+    @settings(max_examples=200)
+    @given(st.data())
+    def test_changed_archives_give_members_or_an_error(self, data: st.DataObject) -> None:
+        archive = bytearray(GOOD + bytes(4) + GOOD)
+        for _ in range(data.draw(st.integers(1, 4))):
+            archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(
+                st.sampled_from(b"0123456789abcdefX\0\xff")
+            )
+        try:
+            unpacked(bytes(archive))
+        except HostproofError as error:
+            assert error.place is not None
