@@ -12,7 +12,7 @@ from hostproof.report import FORMATS
 if TYPE_CHECKING:
     from hostproof.ledger.model import Ledger
 
-__all__ = ["add", "run"]
+__all__ = ["add", "add_vm", "run"]
 
 GATES = ("any", "configured", "none")
 
@@ -35,6 +35,25 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    policy = add_vm(parser)
+    policy.add_argument("--gate", choices=GATES, default="any",
+                        help="which open rows give exit status 1: any, those of configured inputs, none")  # fmt: skip
+    policy.add_argument("--baseline", metavar="LEDGER", help="compare with this ledger (JSON)")
+    policy.add_argument(
+        "--strict", action="store_true", help="exit status 4 where the ledger differs from the baseline"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--format", choices=tuple(FORMATS), default="terminal")
+    output.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    output.add_argument("--page", metavar="FILE", help="write the self-contained HTML page as well")
+    output.add_argument("-v", "--verbose", action="store_true", help="every row on the terminal")
+    parser.set_defaults(run=run)
+
+
+def add_vm(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what names a VM and how it is assessed: the options that every verb has that assesses one, as
+    `hostproof.cli.subject` reads them. Gives the group of the policy options.
+    """
     parser.add_argument(
         "vm",
         metavar="VM",
@@ -66,18 +85,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     policy = parser.add_argument_group("policy")
     policy.add_argument("--waivers", metavar="FILE", help="accepted rows: pattern, reason, owner, expiry (TOML)")
     policy.add_argument("--at", metavar="DATE", help="the day on which waivers are judged (default: today)")
-    policy.add_argument("--gate", choices=GATES, default="any",
-                        help="which open rows give exit status 1: any, those of configured inputs, none")  # fmt: skip
-    policy.add_argument("--baseline", metavar="LEDGER", help="compare with this ledger (JSON)")
-    policy.add_argument(
-        "--strict", action="store_true", help="exit status 4 where the ledger differs from the baseline"
-    )
-    output = parser.add_argument_group("output")
-    output.add_argument("--format", choices=tuple(FORMATS), default="terminal")
-    output.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
-    output.add_argument("--page", metavar="FILE", help="write the self-contained HTML page as well")
-    output.add_argument("-v", "--verbose", action="store_true", help="every row on the terminal")
-    parser.set_defaults(run=run)
+    return policy
 
 
 def run(args: argparse.Namespace) -> int:

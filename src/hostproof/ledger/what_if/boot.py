@@ -20,6 +20,10 @@ HOW = {
     "libvirt-xml": "<cmdline>... {}</cmdline>",
     "kata-toml": 'kernel_params = "... {}"',
 }
+LISTS = frozenset({"efi", "pci"})
+"""Options whose value is a list, of which one parameter holds several words (kernel-parameters.txt)."""
+ROOM = 512
+"""Bytes that a list of modules leaves for the rest of the command line."""
 ELSEWHERE = "{} on the kernel command line"
 
 
@@ -29,11 +33,13 @@ def boot_changes(
     """Changes of this command line, by option."""
     meanings = {option.option: option.meaning for option in options}
     found: dict[str, Change] = {}
-    for written in [*(option.option for option in options if option.effect == "closes"), *_named(literals)]:
+    known = {_fact(written) for written in meanings}
+    named = [written for written in _named(literals) if _fact(written) not in known]
+    for written in [*(option.option for option in options if option.effect == "closes"), *named]:
         name, equals, value = written.partition("=")
         if written in found or (equals and not value) or not _is_read(name, literals):
             continue
-        joins = f"cmdline.{_fact(name)}" in literals.members
+        joins = name in LISTS
         if _stands(line, name, value if equals else None, joins):
             continue
         found[written] = Change(
@@ -61,7 +67,7 @@ def boot_changes(
 def blacklist(bus: str, drivers: Sequence[str], line: CommandLine, architecture: str) -> Change | None:
     """`module_blacklist=` of these drivers; None where it would not fit into what the kernel reads."""
     value = ",".join(drivers)
-    if len(line.text) + len(value) + 20 >= COMMAND_LINE_SIZE.get(architecture, COMMAND_LINE_SIZE["x86_64"]):
+    if len(line.text) + len(value) + ROOM >= COMMAND_LINE_SIZE.get(architecture, COMMAND_LINE_SIZE["x86_64"]):
         return None
     return Change(
         kind=Kind.CMDLINE,
@@ -69,6 +75,7 @@ def blacklist(bus: str, drivers: Sequence[str], line: CommandLine, architecture:
         sentence=f"boot with module_blacklist= of the {len(drivers)} {bus} drivers that the definition's devices do not need",
         how=f"module_blacklist={value}",
         edit=BootWith("module_blacklist", value, joins=True),
+        slot="cmdline.module_blacklist",
     )
 
 
@@ -82,22 +89,16 @@ def vain(options: Sequence[CommandLineOption], literals: Literals) -> list[str]:
 
 
 def _named(literals: Literals) -> Iterator[str]:
-    """Options as predicates name them: `mce=off`, `no-kvmclock`, `pci=noearly`."""
-    for group in (literals.values, literals.members):
-        for fact, words in group.items():
-            space, _, name = fact.partition(".")
-            if space != "cmdline":
-                continue
-            for word in words:
-                if word == "set":
-                    yield name
-                elif word != "unset":
-                    yield f"{name}={word}"
+    """Options as predicates name them: `mce=off`, `no_kvmclock`, `pci=noearly`."""
+    for fact, words in literals.asked.items():
+        space, _, name = fact.partition(".")
+        if space == "cmdline" and name != "given":
+            yield from (name if word == "set" else f"{name}={word}" for word in words if word != "unset")
 
 
 def _is_read(name: str, literals: Literals) -> bool:
     fact = f"cmdline.{_fact(name)}"
-    return fact in literals.values or fact in literals.members
+    return fact in literals.values or fact in literals.asked
 
 
 def _fact(name: str) -> str:

@@ -21,24 +21,27 @@ __all__ = ["Literals", "literals", "naming"]
 @dataclass(frozen=True, slots=True)
 class Literals:
     """`values` are values that a fact is compared with, in the order of the catalogue; of a list the first one alone, as
-    all of them mean the same there. `members` are words that are looked for in a fact's list.
+    all of them mean the same there. `asked` are those of them that are asked for (not `!=`, not under `not`), and words
+    that are looked for in a fact's list.
     """
 
     values: Mapping[str, tuple[str, ...]]
-    members: Mapping[str, tuple[str, ...]]
+    asked: Mapping[str, tuple[str, ...]]
 
 
 def literals(catalogue: Catalogue) -> Literals:
     """What the predicates of this catalogue name."""
     values: dict[str, dict[str, None]] = {}
-    members: dict[str, dict[str, None]] = {}
+    asked: dict[str, dict[str, None]] = {}
     for _, text in dict.fromkeys(_texts(catalogue)):
         parse(text)  # refuses what is no predicate, by its own limits
-        for node in ast.walk(ast.parse(text.strip(), mode="eval")):
-            if isinstance(node, ast.Compare):
-                _compared(node, values, members)
+        for name, word, plainly, member in _compared(ast.parse(text.strip(), mode="eval").body, True):
+            if not member:
+                values.setdefault(name, {})[word] = None
+            if plainly:
+                asked.setdefault(name, {})[word] = None
     return Literals(
-        {name: tuple(found) for name, found in values.items()}, {name: tuple(found) for name, found in members.items()}
+        {name: tuple(found) for name, found in values.items()}, {name: tuple(found) for name, found in asked.items()}
     )
 
 
@@ -51,19 +54,26 @@ def naming(catalogue: Catalogue) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _compared(node: ast.Compare, values: dict[str, dict[str, None]], members: dict[str, dict[str, None]]) -> None:
-    left, operator, right = node.left, node.ops[0], node.comparators[0]
-    if isinstance(operator, ast.Eq | ast.NotEq):
-        for one, other in ((left, right), (right, left)):
-            name = _name(one)
-            if name and isinstance(other, ast.Constant) and isinstance(other.value, str):
-                values.setdefault(name, {})[other.value] = None
-    elif isinstance(operator, ast.In | ast.NotIn):
-        if isinstance(right, ast.List) and (name := _name(left)):
-            words = [item.value for item in right.elts if isinstance(item, ast.Constant)]
-            values.setdefault(name, {}).update(dict.fromkeys(str(word) for word in words[:1]))
-        elif isinstance(left, ast.Constant) and isinstance(left.value, str) and (name := _name(right)):
-            members.setdefault(name, {})[left.value] = None
+def _compared(node: ast.AST, plainly: bool) -> Iterator[tuple[str, str, bool, bool]]:
+    """Facts with the words that they are compared with, whether plainly (not the opposite), and whether as a member."""
+    if isinstance(node, ast.UnaryOp):
+        yield from _compared(node.operand, not plainly)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _compared(value, plainly)
+    elif isinstance(node, ast.Compare):
+        left, operator, right = node.left, node.ops[0], node.comparators[0]
+        plain = plainly is not isinstance(operator, ast.NotEq | ast.NotIn)
+        if isinstance(operator, ast.Eq | ast.NotEq):
+            for one, other in ((left, right), (right, left)):
+                if _name(one) and isinstance(other, ast.Constant) and isinstance(other.value, str):
+                    yield _name(one), other.value, plain, False
+        elif isinstance(operator, ast.In | ast.NotIn):
+            if isinstance(right, ast.List) and _name(left):
+                words = [str(item.value) for item in right.elts if isinstance(item, ast.Constant)]
+                yield from ((_name(left), word, plain, False) for word in words[:1])
+            elif isinstance(left, ast.Constant) and isinstance(left.value, str) and _name(right):
+                yield _name(right), left.value, plain, True
 
 
 def _name(node: ast.expr) -> str:
