@@ -155,6 +155,31 @@ class TestRows:
         evidence = next(item for item in found.evidence if item.rule.startswith("initrd:"))
         assert (evidence.decides, evidence.why_not.startswith(why_not), evidence.facts[0].value) == (False, True, line)
 
+    def test_drivers_behind_a_controller_are_counted_and_refused_together(self) -> None:
+        modules = (*MODULES, module("storage", "usb:v1p2*"))
+        rules = catalogue(
+            channel=[channel("C13", driver_buses=["pci"], driver_primitives=["free"])],
+            instance=[{"channel": "C02", "id": "initrd", "name": "the initrd", **SOURCED}],
+            pin=[
+                {
+                    "id": "i",
+                    "rows": ["C02/initrd/T1"],
+                    "when": "true",
+                    "coverage": "content",
+                    "register": "RTMR2",
+                    **SOURCED,
+                }
+            ],
+        )
+        given: dict[str, Any] = {"kernel": kernel(modules=modules), "machine": machine(), "verifier": verifier("RTMR2")}
+        name = "C13/behind-controllers/T3"
+
+        later = row(ledger(rules, initrd=initrd(debian()), **given), name)
+        never = row(ledger(rules, initrd=initrd(kata()), **given), name)
+
+        assert (later.status, reached(later)) == (Status.OPEN, "only after the root switch: 1")
+        assert (never.status, reached(never)) == (Status.REFUSED, "never: 1")
+
     def test_a_blacklist_of_another_module_is_not_listed(self) -> None:
         tree = debian("blk", "ring", **{"etc/modprobe.d/x.conf": b"blacklist snd\n"})
 

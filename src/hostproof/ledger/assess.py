@@ -187,7 +187,8 @@ def _occurrences(
         yield from found
         yield from drivers_found
         if channel.id == CONTROLLERS:
-            yield from instances.behind_controllers(channel, view)
+            for pool in instances.behind_controllers(channel, view):
+                yield loading.pooled(pool, view.homeless) if loading is not None and view.homeless else pool
         if channel.driver_buses:
             if not drivers_found and subject.kernel is not None and _drivers_known(subject.kernel, channel, view):
                 yield _no_driver(channel, subject.kernel)

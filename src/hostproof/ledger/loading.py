@@ -136,18 +136,30 @@ class Loading:
         found = tuple(self._evidence(occurrence.driver, reached, fact))
         return replace(occurrence, facts=(*occurrence.facts, fact), found=found)
 
+    def pooled(self, occurrence: Occurrence, drivers: DriverSet) -> Occurrence:
+        """An occurrence that stands for several drivers, with how many of their modules can be loaded when."""
+        split = self.split(drivers)
+        counts = ", ".join(f"{WORDS[reach]}: {count.modules}" for reach, count in split.items())
+        fact = Fact("initrd.reach", counts, self.initrd.place)
+        found: tuple[Evidence, ...] = ()
+        if set(split) == {Reach.NEVER}:
+            found = (self._never("none of these drivers can ever be loaded: the initrd is the root", fact),)
+        return replace(occurrence, facts=(*occurrence.facts, fact), found=found)
+
+    def _never(self, mechanism: str, fact: Fact) -> Evidence:
+        return Evidence(
+            status=Status.REFUSED,
+            by="guest",
+            rule="initrd:never",
+            mechanism=mechanism,
+            facts=facts_seen([fact]),
+            sources=self._cited("LINUX612: init/initramfs.c, populate_rootfs; kernel/module/main.c, load_module"),
+            rests_on=[KERNEL_ROW, INITRD_ROW],
+        )
+
     def _evidence(self, driver: str, reached: Reached, fact: Fact) -> Iterator[Evidence]:
-        rests_on = [KERNEL_ROW, INITRD_ROW]
         if reached.reach is Reach.NEVER:
-            yield Evidence(
-                status=Status.REFUSED,
-                by="guest",
-                rule="initrd:never",
-                mechanism=f"{driver} can never be loaded: {reached.because}",
-                facts=facts_seen([fact]),
-                sources=self._cited("LINUX612: init/initramfs.c, populate_rootfs; kernel/module/main.c, load_module"),
-                rests_on=rests_on,
-            )
+            yield self._never(f"{driver} can never be loaded: {reached.because}", fact)
         if reached.reach is not Reach.INITRD:
             return
         for rule in self._rules.get(driver, ()):
@@ -160,7 +172,7 @@ class Loading:
                 decides=False,
                 why_not=_weak(rule.verb, self.switches_root),
                 facts=facts_seen([Fact("initrd.modprobe", line, rule.place)]),
-                rests_on=rests_on,
+                rests_on=[KERNEL_ROW, INITRD_ROW],
             )
 
     def _cited(self, citation: str) -> list[str]:
