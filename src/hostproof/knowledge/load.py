@@ -251,7 +251,7 @@ class _Resolver:
             self._expect(citation.split(":")[0].strip(), self.whole.sources, f"a source of {where}")
         for name in record.__struct_fields__:
             value = getattr(record, name)
-            if name in PREDICATES and value:
+            if value and _holds_predicate(record, name):
                 self._predicate(value, where, attack=isinstance(record, Attack))
             for inner in _rules(value):
                 self._sourced(inner)
@@ -327,11 +327,16 @@ class _Resolver:
             raise CatalogueError(f"{where}: {name!r} is not in the catalogue")
 
 
+def _holds_predicate(record: Sourced, name: str) -> bool:
+    """Whether a field is a condition. `when` of legacy code is a sentence for people: `present` is its condition."""
+    return name in PREDICATES and not (name == "when" and isinstance(record, LegacyCode))
+
+
 def _predicates(record: Sourced) -> Iterator[str]:
     """The predicates of a record and of the rules inside it."""
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if name in PREDICATES and value:
+        if value and _holds_predicate(record, name):
             yield value
         for inner in _rules(value):
             yield from _predicates(inner)
