@@ -46,9 +46,7 @@ LAYOUTS: dict[str, tuple[int, Layout]] = {
     "xen-backend": (32, {"devicetype": (0, 32)}),
     "usb": (
         32,
-        in_order(
-            ("match_flags", 2), ("idVendor", 2), ("idProduct", 2), ("bcdDevice_lo", 2), ("bcdDevice_hi", 2), *USB
-        ),
+        in_order(("match_flags", 2), ("idVendor", 2), ("idProduct", 2), ("bcdDevice_lo", 2), ("bcdDevice_hi", 2), *USB),
     ),
     "hid": (24, in_order(("bus", 2), ("group", 2), ("vendor", 4), ("product", 4), ("driver_data", 8))),
     "i2c": (32, {"name": (0, 20), "driver_data": (24, 8)}),

@@ -15,7 +15,9 @@ from tests.artefacts.kernel.driver_packages import STOCK_61, package
 from tests.artefacts.kernel.id_table_layouts import LAYOUTS, aliases_in, packed
 
 ANY = 0xFFFFFFFF
-NVME = packed("pci", vendor=ANY, device=ANY, subvendor=ANY, subdevice=ANY, **{"class": 0x010802, "class_mask": 0xFFFFFF})
+NVME = packed(
+    "pci", vendor=ANY, device=ANY, subvendor=ANY, subdevice=ANY, **{"class": 0x010802, "class_mask": 0xFFFFFF}
+)
 KNOWN = [
     (
         "pci",
@@ -194,7 +196,9 @@ def test_the_tables_of_modules_give_the_aliases_that_modpost_wrote() -> None:
                 continue
             section = elf.get_section(symbol["st_shndx"])
             start, size = symbol["st_value"], symbol["st_size"]
-            found = aliases_in(kind, bytes(size) if section["sh_type"] == "SHT_NOBITS" else section.data()[start:][:size])
+            found = aliases_in(
+                kind, bytes(size) if section["sh_type"] == "SHT_NOBITS" else section.data()[start:][:size]
+            )
             assert found is not None, (path, symbol.name)
             ours[kind].update(found)
         written = set(read_module(raw, path, path).module.aliases)

@@ -35,6 +35,7 @@ from hostproof.artefacts.kernel.registration_shapes import (
 )
 from hostproof.artefacts.kernel.registrations import (
     ARCHITECTURES,
+    MAX_WORK,
     Budget,
     Call,
     Calls,
@@ -67,7 +68,7 @@ def built_in_drivers(
     if btf is None:
         reason = "this image has no BTF: the layout of its structures is unknown"
         return (), dict.fromkeys([*(shape.bus for shape in BUSES), "of"], reason)
-    budget = Budget(kernel.name)
+    budget = Budget(kernel.name, MAX_WORK)
     search = Search(
         kernel,
         symbols,

@@ -43,9 +43,10 @@ class Entry:
         return self.data[offset : offset + size]
 
     def text(self, name: str) -> str:
-        """A member that holds text, up to its NUL. Raises ValueError where that is not printable ASCII."""
-        text = self.raw(name).partition(b"\0")[0].decode("ascii")
-        if not text.isprintable():
+        """A member that holds text, up to its NUL. Raises ValueError where it has none, or is not printable ASCII."""
+        raw, end, _ = self.raw(name).partition(b"\0")
+        text = raw.decode("ascii")
+        if not end or not text.isprintable():
             raise ValueError(f"not a name: {text!r}")
         return text
 

@@ -166,6 +166,8 @@ _UNSET = tuple(f"{driver}.{member}" for driver in ("driver", "drv", "link.driver
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
+    """A match table: its kind (`id_tables.TABLES`), where the structure points to it, and how its entries lie (bytes)."""
+
     kind: str
     offset: int
     size: int

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["ARCHITECTURES", "Budget", "Call", "Calls", "callers_up", "initcall_modules", "read_calls"]
+__all__ = ["ARCHITECTURES", "MAX_WORK", "Budget", "Call", "Calls", "callers_up", "initcall_modules", "read_calls"]
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """Architectures whose calls are read."""
@@ -54,7 +54,7 @@ class Budget:
 
     __slots__ = ("left", "name")
 
-    def __init__(self, name: str, limit: int = MAX_WORK) -> None:
+    def __init__(self, name: str, limit: int) -> None:
         self.left, self.name = limit, name
 
     def spend(self, cost: int = 1) -> None:
