@@ -102,6 +102,12 @@ class TestReach:
         assert reach(kata(), "snd", rdinit="/bin/other") is Reach.UNKNOWN
         assert reach(kata(), "snd", rdinit="/init") is Reach.NEVER
 
+    def test_an_initramfs_inside_the_image_makes_what_the_initrd_lacks_unknown(self) -> None:
+        embedded = Loading(initrd(kata()), kernel({"INITRAMFS_SOURCE": "root.cpio"}, MODULES))
+        empty = Loading(initrd(kata()), kernel({"INITRAMFS_SOURCE": ""}, MODULES))
+
+        assert (embedded.of("snd").reach, empty.of("snd").reach) == (Reach.UNKNOWN, Reach.NEVER)
+
     def test_modules_are_counted_by_when_they_can_be_loaded(self) -> None:
         facts = kernel(modules=MODULES)
 

@@ -7,6 +7,8 @@ may hold it), *never* (the initrd is the root, and does not hold it or has nothi
 An initrd is a host input like any other: `never` closes a row only while C02/initrd/T1 is closed (docs/decisions, what a row
 rests on). What modprobe's configuration keeps out is listed and closes nothing: a blacklist stops loading by alias alone
 (modprobe.d(5)), `install` is for modprobe alone, and both end with the root switch.
+
+Not seen: what user space brings later and loads itself, such as a container that holds a module and CAP_SYS_MODULE.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Reach(StrEnum):
     AFTER_ROOT_SWITCH = "after-root-switch"
     NEVER = "never"
     UNKNOWN = "unknown"
-    """The initrd does not hold it, and nothing tells whether another root follows."""
+    """The initrd does not hold it, and nothing tells whether another root follows or another initramfs came before."""
 
 
 WORDS = {
@@ -44,7 +46,7 @@ WORDS = {
     Reach.INITRD: "in this initrd",
     Reach.AFTER_ROOT_SWITCH: "only after the root switch",
     Reach.NEVER: "never",
-    Reach.UNKNOWN: "not in this initrd, and nothing tells whether another root follows",
+    Reach.UNKNOWN: "not in this initrd, and not known to be elsewhere",
 }
 
 
@@ -96,11 +98,19 @@ class Loading:
         """Whether another root follows; unknown where the command line starts another program than the one looked at."""
         return None if self.rdinit not in ("", "/init") else self.initrd.switches_root
 
+    @property
+    def _embedded(self) -> str:
+        """CONFIG_INITRAMFS_SOURCE, where the image holds an initramfs of its own."""
+        value = (self.kernel.config or {}).get("INITRAMFS_SOURCE") if self.kernel is not None else None
+        return value.value if value is not None and value.value != "n" else ""
+
     def of(self, name: str) -> Reached:
         """When the driver of this name can be loaded. One that is no loadable module of the kernel is in its image."""
         initrd = self.initrd
         if self.kernel is not None and (name in self._builtin or name not in self._loadable):
-            return Reached(Reach.IMAGE, "it is built into the image", Place(self.kernel.source))
+            listed = name in self._builtin
+            why = "modules.builtin lists it" if listed else "it is no loadable module of this kernel"
+            return Reached(Reach.IMAGE, why, Place(self.kernel.source))
         module, lacks = self._held.get(name), self._lacking.get(name)
         if module is not None and lacks is None and initrd.loaders:
             with_what = ", ".join(dict.fromkeys(loader.kind for loader in initrd.loaders))
@@ -116,9 +126,11 @@ class Loading:
     def _elsewhere(self, absent: str, place: Place) -> Reached:
         """The reach of what cannot be loaded in the initrd."""
         switch, switches = self.initrd.switch, self.switches_root
-        if switches is None:
-            why = f"{absent}; nothing tells whether it hands over to another root"
+        if self._embedded:
+            why = f"{absent}; the kernel unpacks another one from its image first ({self._embedded}), which nobody read"
             return Reached(Reach.UNKNOWN, why, place)
+        if switches is None:
+            return Reached(Reach.UNKNOWN, f"{absent}; nothing tells whether it hands over to another root", place)
         where = switch.place if switch is not None else place
         told = f"{switch.path}{f' ({switch.text})' if switch.text else ''}" if switch is not None else "it has no /init"
         if switches:
