@@ -70,6 +70,8 @@ SEEN: list[tuple[str, dict[str, Value], bool | None]] = [
     ("secure-avic", image("savic_probe", "savic_setup"), True),
     ("snp-cpuid-table", image("__pi_snp_cpuid"), True),
     ("snp-no-rom-scan", image("snp_dmi_setup"), True),
+    ("snp-vmware-mptable", image(vmware_platform_setup=("cc_platform_has", "_printk")), True),
+    ("snp-vmware-mptable", image(vmware_platform_setup=("_printk",)), False),
     ("ia32-entry", image("entry_INT80_compat"), True),
     ("ia32-entry", {}, False),
     ("int80-external-check", image(do_int80_emulation=("panic", "irqentry_enter")), True),

@@ -98,6 +98,7 @@ restricted-dma-pool         -     -    -    -     -    -     -
 arm-stolen-time             -     -    -    -     -    y     y
 tdx-in-kernel-mmio-check    -     -    -    y     y    -     -
 snp-no-rom-scan             -     y    y    y     y    -     -
+snp-vmware-mptable          -     -    -    y     y    -     -
 pci-code                    y     y    y    y     y    y     y
 legacy-uarts                y     y    y    y     y    y     y
 virtio-rng-driver           y     y    y    y     y    y     y
