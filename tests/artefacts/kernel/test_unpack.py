@@ -116,6 +116,28 @@ def test_an_arm64_image_is_put_where_it_is_linked(layout: str, relocated: bool, 
     assert all(word in addresses for (word,) in struct.iter_unpack("<Q", kernel.data[pointers : pointers + 1600]))
 
 
+def test_a_position_independent_vmlinux_of_arm64_is_relocated() -> None:
+    image, entries, _ = kernels.flat(LAYOUTS["6.4"])
+    bounds = [(".text", 6, 0, 0x20000), (".rodata", 2, 0x20000, 0x61000), (".data", 3, 0x61000, len(image))]
+    vmlinux = kernels.elf(
+        [(name, flags, ARM64_BASE + start, image[start:end]) for name, flags, start, end in bounds], machine=183
+    )
+    kernel = read_vmlinux(vmlinux, "vmlinux")
+    pointer = kernel.read(ARM64_BASE + 0x61000, 8)
+
+    assert not kernel.flat
+    assert pointer is not None
+    assert int.from_bytes(pointer, "little") in {address for address, _, _ in entries}
+    assert list(read_kallsyms(kernel).addresses) == [address for address, _, _ in entries]
+
+
+def test_a_vmlinux_of_too_many_sections_is_refused() -> None:
+    many = [(f".{number}", 6, kernels.TEXT + 16 * number, b"x") for number in range(8200)]
+
+    with pytest.raises(InputError, match="a vmlinux of 8202 sections"):
+        read_vmlinux(kernels.elf(many), "vmlinux")
+
+
 @pytest.mark.parametrize("wrap", [gzip.compress, samples.zboot], ids=["Image.gz", "zboot"])
 def test_packed_arm64_images_are_read(wrap: object) -> None:
     image, entries, _ = kernels.flat(LAYOUTS["6.4"])

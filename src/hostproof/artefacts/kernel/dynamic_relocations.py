@@ -1,4 +1,4 @@
-"""Relocations that a position-independent kernel applies to itself, found by their structure in a flat image.
+"""Relocations that a position-independent kernel applies to itself, found by their structure.
 
 SOURCE: System V gABI, "Relocation"; "ELF for the Arm 64-bit Architecture", R_AARCH64_RELATIVE (1027); "ELF Application
 Binary Interface s390x Supplement", R_390_RELATIVE (12); `arch/arm64/kernel/pi/relocate.c`, `arch/s390/boot/startup.c`.
@@ -14,18 +14,20 @@ alone and the words in the image are their link-time values already: there is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from hostproof.artefacts.kernel.vmlinux import ImageSection
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 __all__ = ["Relocations", "applied", "find_relocations"]
 
 ENTRY = 24
-FEWEST = 16  # entries in a row; fewer are chance
+FEWEST = 64  # entries in a row; fewer are chance, and no kernel has as few
 RELATIVE = {"aarch64": ("<", 1027), "s390x": (">", 12)}
 
 
@@ -39,7 +41,7 @@ class Relocations:
 
 
 def find_relocations(data: bytes, architecture: str) -> Relocations | None:
-    """The longest table of relative relocations in a flat image, or None where there is none."""
+    """The longest table of relative relocations in an image, or None where there is none."""
     if architecture not in RELATIVE:
         return None
     order, kind = RELATIVE[architecture]
@@ -61,24 +63,30 @@ def find_relocations(data: bytes, architecture: str) -> Relocations | None:
     return Relocations(8 * (first - 1), table[:, 0], table[:, 2])
 
 
-def applied(data: bytes, relocations: Relocations, base: int, architecture: str, name: str) -> bytes:
-    """The image with every word at its link-time value, where its first byte lies at `base`.
+def applied(
+    data: bytes, relocations: Relocations, sections: Sequence[ImageSection], architecture: str, name: str
+) -> bytes:
+    """The image with every word at its link-time value, where `sections`, by address, say what lies where.
 
-    Raises InputError where the table points out of the image.
+    Raises InputError where the table points out of them.
     """
-    offsets = relocations.places - np.uint64(base)
-    outside = np.flatnonzero(offsets > np.uint64(max(len(data) - 8, 0)))
+    starts = np.array([section.address for section in sections], dtype=np.uint64)
+    ends = np.array([section.size for section in sections], dtype=np.uint64)
+    file_offsets = np.array([section.offset for section in sections], dtype=np.uint64)
+    index = np.searchsorted(starts, relocations.places, side="right") - 1
+    inside = relocations.places - starts[index]
+    outside = np.flatnonzero((index < 0) | (inside + np.uint64(8) > ends[index]) | (inside > ends[index]))
     if len(outside):
         worst = int(outside[0])
         raise InputError(
             f"a relocation of {int(relocations.places[worst]):#x}",
             place=Place(name, offset=relocations.at + ENTRY * worst),
-            expected=f"an address in the image, which is linked at {base:#x}",
+            expected=f"an address in the kernel, which is linked at {sections[0].address:#x}",
             hint="the image is damaged",
         )
     order = RELATIVE[architecture][0]
     out = np.frombuffer(data, np.uint8).copy()
-    places = offsets.astype(np.int64)
+    places = (file_offsets[index] + inside).astype(np.int64)
     values = relocations.values.astype(f"{order}u8").view(np.uint8).reshape(-1, 8)
     for byte in range(8):
         out[places + byte] = values[:, byte]

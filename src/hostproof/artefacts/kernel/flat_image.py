@@ -60,9 +60,10 @@ def read_flat(data: bytes, name: str, architecture: str) -> Vmlinux:
     relocations = find_relocations(data, architecture)
     base = _link_address(data, name, architecture, tables, relocations)
     sha256 = hashlib.sha256(data).hexdigest()
+    whole = (ImageSection("", base, 0, len(data), True),)
     if relocations is not None:
-        data = applied(data, relocations, base, architecture, name)
-    kernel = Vmlinux(name, architecture, data, sha256, (ImageSection("", base, 0, len(data), True),), flat=True)
+        data = applied(data, relocations, whole, architecture, name)
+    kernel = Vmlinux(name, architecture, data, sha256, whole, flat=True)
     symbols = find_kallsyms(kernel)
     if symbols is None:  # the relocations wrote over the token table
         raise _unknown(name, tables)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Symbol", "Symbols", "base_name"]
 
+ALIASES = 256  # symbols at one address that are looked at for a function; kernels have below a hundred
 _ADDED = re.compile(r"\.(?:cold|isra|constprop|part|llvm|lto_priv|localalias)(?:\.[0-9a-f]+)*(?=\.|$)")
 
 
@@ -84,9 +85,7 @@ class Symbols:
         last = bisect_right(self.addresses, address) - 1
         if last < 0:
             return None
-        first = last
-        while first > 0 and self.addresses[first - 1] == self.addresses[last]:
-            first -= 1
+        first = max(bisect_left(self.addresses, self.addresses[last], hi=last), last - ALIASES)
         chosen = next((index for index in range(first, last + 1) if self.types[index] in "TtWw"), last)
         symbol = self.symbol(chosen)
         return symbol if address < symbol.address + max(symbol.size, 1) else None

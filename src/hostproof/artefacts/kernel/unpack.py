@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from hostproof.artefacts.archive.limits import DEFAULT, Limits
+from hostproof.artefacts.kernel.dynamic_relocations import applied, find_relocations
 from hostproof.artefacts.kernel.elf import SHF_EXECINSTR, SHT_NOBITS, read_elf
 from hostproof.artefacts.kernel.flat_image import read_flat
 from hostproof.artefacts.kernel.image import ELF, Image, config_in, image_of, unpacked
@@ -23,6 +24,7 @@ from hostproof.place import Place
 __all__ = ["OpenImage", "open_image"]
 
 SHF_WRITE, SHF_ALLOC = 1, 2
+MAX_SECTIONS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ def open_image(data: bytes, name: str, limits: Limits = DEFAULT) -> OpenImage:
 
 def _elf(data: bytes, name: str) -> Vmlinux:
     elf = read_elf(data, name)
+    if len(elf.sections) > MAX_SECTIONS:
+        raise InputError(
+            f"a vmlinux of {len(elf.sections)} sections",
+            place=Place(name, offset=0),
+            expected=f"at most {MAX_SECTIONS}; those of kernels have below a hundred",
+        )
     mark = "<" if data[5] == 1 else ">"
     wide = elf.bits == 64
     (table,) = struct.unpack_from(f"{mark}{'Q' if wide else 'I'}", data, 40 if wide else 32)
@@ -86,4 +94,8 @@ def _elf(data: bytes, name: str) -> Vmlinux:
             expected="a vmlinux, whose .text is loaded",
         )
     sections.sort(key=lambda section: (section.address, section.offset))
-    return Vmlinux(name, elf.architecture, data, hashlib.sha256(data).hexdigest(), tuple(sections))
+    sha256 = hashlib.sha256(data).hexdigest()
+    relocations = find_relocations(data, elf.architecture)
+    if relocations is not None:  # a position-independent vmlinux
+        data = applied(data, relocations, sections, elf.architecture, name)
+    return Vmlinux(name, elf.architecture, data, sha256, tuple(sections))
