@@ -11,8 +11,8 @@ interface, or one instruction with a mnemonic of it. It belongs to the function 
 the source (`symbols.base_name`). Sites cannot show: accesses that are inlined (`readl` on x86, `virtio_cread` through the
 transport's operations), calls through a pointer, a wrapper that the module defines itself (its one site is the call in
 it), and which of the sites a host can make run. Replacements that the kernel may patch in (`.altinstr_replacement`) count
-beside the code that they replace, and belong to no function. A relocation that takes the address of such a function in code counts; one
-in data (a table of operations) does not.
+beside the code that they replace, and belong to no function. A relocation that takes the address of such a function in
+code counts; one in data (a table of operations) does not.
 
 Symbol and relocation entries::
 
