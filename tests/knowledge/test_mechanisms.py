@@ -92,10 +92,15 @@ SEEN: list[tuple[str, dict[str, Value], bool | None]] = [
     ("vc-user-io-check", image(VC), None),  # the function around it was not seen
     ("tdx-sept-ve-check", image(*TD, tdx_setup=("tdx_panic",)), True),
     ("tdx-sept-ve-check", image(*TD, tdx_setup=HYPERCALL), True),
-    ("tdx-sept-ve-check", image(*TD, tdx_setup=("panic",)), False),  # TDCALL wrappers panic on their own
-    ("tdx-sept-ve-check", image(*TD), None),
+    (
+        "tdx-sept-ve-check",
+        image(*TD, tdx_early_init=("tdx_setup",), tdx_setup=("panic",)),
+        False,
+    ),  # TDCALL wrappers panic on their own
+    ("tdx-sept-ve-check", image(*TD, tdx_early_init=HYPERCALL), True),  # inlined
+    ("tdx-sept-ve-check", image(*TD, tdx_early_init=("panic",)), None),  # no tdx_setup() to be seen
     ("tdx-notify-off", image(*TD, tdx_setup=("tdg_vm_wr",)), True),
-    ("tdx-notify-off", image(*TD, tdx_setup=("__tdcall_ret",)), False),
+    ("tdx-notify-off", image(*TD, tdx_early_init=("tdx_setup",), tdx_setup=("__tdcall_ret",)), False),
     ("tdx-private-ve-panic", image(*TD, tdx_handle_virt_exception=("panic",)), True),
     ("tdx-private-ve-panic", image(*TD, tdx_handle_virt_exception=()), False),
     ("cc-random-seed", image("cc_random_init", setup_arch=("cc_random_init",)), True),
