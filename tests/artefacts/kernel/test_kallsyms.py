@@ -146,7 +146,10 @@ def damaged(what: str) -> Vmlinux:
         data[at + 80 : at + 84] = b"\xff\xff\xff\x7f"
     elif what == "addresses outside of all sections":
         return replace(kernel, sections=(ImageSection(".text", 0x1000, 0, 0x20000, True),))
-    elif what == "a token that is a page":
+    elif what == "an index of other tokens":
+        data[data.find(b"read_config\0", count) + 4] = 0
+        data[:10] = b"\0kallsyms\0"
+    elif what == "a token of two lines":
         at = data.find(b"read_config\0", count)
         data[at + 4] = ord("\n")
     return replace(kernel, data=bytes(data))
@@ -160,7 +163,8 @@ def damaged(what: str) -> Vmlinux:
         "an empty name",
         "offsets that fall",
         "addresses outside of all sections",
-        "a token that is a page",
+        "a token of two lines",
+        "an index of other tokens",
     ],
 )
 def test_damaged_tables_are_refused_with_their_place(what: str) -> None:

@@ -37,6 +37,7 @@ __all__ = ["Form", "NameTables", "find_name_tables", "up"]
 Words = npt.NDArray[np.int64]
 
 DIGITS = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00"
+PROC_NAME = b"\0kallsyms\0"  # of kernel/kallsyms.c, and of a member of struct module: both need CONFIG_KALLSYMS
 ALIGNED = 4  # every table at least
 TOKENS = 256
 PER_MARKER = 256
@@ -100,7 +101,7 @@ def up(offset: int, step: int) -> int:
 def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
     """The tables of names, or None where no token table is found: the kernel has no kallsyms then.
 
-    Raises InputError where there is a token table and nothing that it belongs to.
+    Raises InputError where there is a token table and nothing that it belongs to, or none and the kernel must have one.
     """
     token_tables = list(islice(_token_tables(data, form), TOKEN_TABLES))
     work = Work(MAX_WORK)
@@ -115,6 +116,14 @@ def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
             "a token table of kallsyms without names that it belongs to",
             place=Place(name, offset=token_tables[0][0]),
             expected="kallsyms_num_syms, kallsyms_names and kallsyms_markers before it, as scripts/kallsyms.c writes them",
+            hint="the image is damaged, or newer than this reader",
+        )
+    traces = data.find(PROC_NAME)
+    if traces >= 0:
+        raise InputError(
+            "a kernel that names its /proc/kallsyms, and no token table",
+            place=Place(name, offset=traces),
+            expected="kallsyms_token_table, and a kallsyms_token_index that agrees with it",
             hint="the image is damaged, or newer than this reader",
         )
     return None
