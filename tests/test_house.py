@@ -25,7 +25,7 @@ REPORT_MAY_READ = {
     "hostproof.ledger.diff",
     "hostproof.ledger.codec",
 }
-REPORT_MAY_READ |= {"hostproof.ledger.compare", "hostproof.ledger.what_if.model"}
+REPORT_MAY_READ |= {"hostproof.ledger.compare", "hostproof.ledger.surface", "hostproof.ledger.what_if.model"}
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 

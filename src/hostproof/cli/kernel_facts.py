@@ -32,14 +32,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the facts."""
-    from hostproof.artefacts.kernel import facts_file, read
+    from hostproof.artefacts.kernel import facts_file
     from hostproof.cli import files, kernels, progress
     from hostproof.knowledge.load import catalogue
 
     known = catalogue()
     with progress.shown() as report:
-        value = kernels.read(args.kernel[0], known, config=args.config, modules=args.modules, report=report)
-        for name in args.kernel[1:]:
-            value = read.merge(value, kernels.read(name, known, report=report))
+        value = kernels.read_all(args.kernel, known, config=args.config, modules=args.modules, report=report)
     files.write_output(facts_file.encode(value), args.output)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hostproof.artefacts.kernel.facts import KernelFacts
@@ -10,7 +11,7 @@ from hostproof.cli import kernel_cache
 from hostproof.cli.progress import Report
 from hostproof.knowledge.load import Catalogue
 
-__all__ = ["questions", "read"]
+__all__ = ["questions", "read", "read_all"]
 
 HEAD = 64
 
@@ -52,6 +53,23 @@ def read(
     facts = read_kernel(path, config=beside[0], modules=beside[1], progress=report, questions=asked)
     if cache is not None and key is not None:
         cache.put(key, facts)
+    return facts
+
+
+def read_all(
+    names: Sequence[str],
+    known: Catalogue,
+    *,
+    config: str | None = None,
+    modules: str | None = None,
+    report: Report | None = None,
+) -> KernelFacts:
+    """The facts of one kernel that stands in several inputs, for distributions that split it. Raises InputError."""
+    facts = read(names[0], known, config=config, modules=modules, report=report)
+    for name in names[1:]:
+        from hostproof.artefacts.kernel.read import merge
+
+        facts = merge(facts, read(name, known, report=report))
     return facts
 
 

@@ -24,7 +24,7 @@ from hostproof.ledger.assess import Subject
 from hostproof.ledger.model import InputFile
 from hostproof.place import Place
 
-__all__ = ["from_arguments"]
+__all__ = ["from_arguments", "machine_named"]
 
 INITRD_BYTES = 1 << 30
 
@@ -74,6 +74,11 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
         inputs=tuple(inputs.seen),
         notes=(*notes, *use_note),
     )
+
+
+def machine_named(name: str, technology: str | None) -> Machine:
+    """The VM that the definition `name` describes; `technology` chooses where it describes several."""
+    return _choose(machine_reader.read(files.read_bytes(name, "the definition"), files.label(name)), technology, name)
 
 
 def _machine(args: argparse.Namespace, inputs: _Inputs) -> Machine | None:

@@ -11,16 +11,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from msgspec import Struct, field
+import msgspec
+from msgspec import Struct, field, structs
 
 from hostproof.artefacts.kernel import match
 from hostproof.artefacts.kernel.facts import KernelFacts, Module, Sites
 from hostproof.artefacts.machine.model import Machine
+from hostproof.errors import UsageError
 from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.records import Technology
 from hostproof.ledger import builtin
 
-__all__ = ["FORMAT", "BusTotal", "Driver", "InterfaceTotal", "Reach", "SiteCount", "Surface", "surface"]
+__all__ = [
+    "FORMAT",
+    "BusTotal",
+    "Driver",
+    "InterfaceTotal",
+    "Reach",
+    "SiteCount",
+    "Surface",
+    "encode",
+    "narrowed",
+    "surface",
+]
 
 FORMAT = "hostproof-surface/1"
 
@@ -152,6 +165,44 @@ def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, m
         vm=machine.name or machine.place.artefact if machine else "",
         notes=_notes(kernel, catalogue),
     )
+
+
+def narrowed(whole: Surface, buses: Collection[str], interfaces: Collection[str]) -> Surface:
+    """The part of a surface on these buses, with sites of interfaces of these names or that begin so; none means all.
+
+    Raises UsageError where nothing of the surface has such a name.
+    """
+    known = [total.bus for total in whole.by_bus]
+    for bus in buses:
+        if bus not in known:
+            raise UsageError(f"no driver of this kernel binds on {bus!r}", hint=f"--bus {'|'.join(sorted(known)[:30])}")
+    ids = [total.id for total in whole.by_interface]
+    for name in interfaces:
+        if not any(_meets(identifier, (name,)) for identifier in ids):
+            raise UsageError(f"no interface {name!r} was counted", hint=f"--interface {'|'.join(sorted(ids))}")
+    if not buses and not interfaces:
+        return whole
+    drivers = [
+        driver
+        for driver in whole.drivers
+        if (not buses or not set(buses).isdisjoint(driver.buses))
+        and (not interfaces or any(_meets(found.interface, interfaces) for found in driver.sites))
+    ]
+    return structs.replace(
+        whole,
+        drivers=drivers,
+        by_bus=[total for total in whole.by_bus if not buses or total.bus in buses],
+        by_interface=[total for total in whole.by_interface if not interfaces or _meets(total.id, interfaces)],
+    )
+
+
+def encode(value: Surface) -> bytes:
+    """Canonical JSON with a trailing newline: the same surface gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=1) + b"\n"
+
+
+def _meets(identifier: str, names: Collection[str]) -> bool:
+    return any(identifier == name or identifier.startswith(f"{name}-") for name in names)
 
 
 def _sets(kernel: KernelFacts, technology: Technology, machine: Machine | None) -> _Sets:

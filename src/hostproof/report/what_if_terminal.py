@@ -57,7 +57,7 @@ def _ranked(answer: WhatIf, page: Page, top: int, verbose: bool) -> None:
         for rank, one in enumerate(useful[:top], start=1):
             _suggestion(one, rank, page, verbose)
         if len(useful) > top:
-            page.item(f"and {count(len(useful) - top, 'change')} more that close something (--top, -v)", indent=2)
+            page.item(f"and {count(len(useful) - top, 'change')} more that close or settle something (--top, -v)", indent=2)
     if harmful and verbose:
         page.heading("CHANGES THAT CLOSE NOTHING, and do something else")
         for one in harmful:
@@ -146,9 +146,11 @@ def _smallest(found: SmallestSet, page: Page, verbose: bool) -> None:
 def _verdict(found: SmallestSet) -> str:
     changes = count(len(found.changes), "change")
     if found.reached:
-        return f"{changes} reach it"
+        return f"{changes} {'reaches' if len(found.changes) == 1 else 'reach'} it"
     return (
-        f"NOT reached by all changes together; {changes} get as far" if found.changes else "NOT reached by any change"
+        f"NOT reached by all changes together; {changes} {'gets' if len(found.changes) == 1 else 'get'} as far"
+        if found.changes
+        else "NOT reached by any change"
     )
 
 
