@@ -20,7 +20,7 @@ from hostproof.ledger.what_if import host
 from hostproof.ledger.what_if.boot import blacklist, boot_changes, vain
 from hostproof.ledger.what_if.changes import Change, Kind
 from hostproof.ledger.what_if.drivers import SINGLES, Loadable, driver_changes, loadable, singles
-from hostproof.ledger.what_if.kconfig import kconfig_changes
+from hostproof.ledger.what_if.kconfig import PROMPTLESS, kconfig_changes
 from hostproof.ledger.what_if.literals import Literals, literals
 from hostproof.ledger.what_if.model import NotTried
 from hostproof.ledger.what_if.sieve import Sieve
@@ -97,9 +97,13 @@ def _kconfig(
     useful = [change for change in every if not sieve.only_opens(change)]
     yield from useful
     if len(every) > len(useful):
-        yield NotTried(Kind.KCONFIG, f"{len(every) - len(useful)} values", "they change no answer, or only open inputs")
+        yield NotTried(Kind.KCONFIG, f"{len(every) - len(useful)} values", "they can only open inputs")
     config = kernel.config
-    unset = [name for name in words.values if name.startswith("config.") and name[7:] not in config]
+    named = {name.removeprefix("config.") for name in words.values if name.startswith("config.")}
+    if follow := sorted(named & PROMPTLESS & set(config)):
+        why = "Kconfig has no prompt for them: they follow from other symbols"
+        yield NotTried(Kind.KCONFIG, f"{len(follow)} symbols ({', '.join(follow[:3])} ...)", why)
+    unset = named - set(config)
     if unset:
         why = "the configuration does not write them: this kernel lacks them, or what they depend on is off"
         yield NotTried(Kind.KCONFIG, f"{len(unset)} symbols", why)

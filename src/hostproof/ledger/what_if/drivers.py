@@ -113,4 +113,6 @@ def _single(name: str, drivers: Loadable) -> Change:
 
 
 def _bus_name(bus: str) -> str:
+    if bus == "of":
+        return "device-tree"
     return bus.upper() if bus in ("pci", "acpi", "pnp", "usb", "hid", "cpu", "dmi", "wmi", "i2c", "spi") else bus

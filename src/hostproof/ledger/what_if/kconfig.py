@@ -14,7 +14,7 @@ from hostproof.knowledge.records import Mechanism
 from hostproof.ledger.what_if.changes import Change, Kind, SetConfig
 from hostproof.ledger.what_if.literals import Literals
 
-__all__ = ["DRIVERS", "kconfig_changes"]
+__all__ = ["DRIVERS", "PROMPTLESS", "kconfig_changes"]
 
 DRIVERS: Mapping[str, tuple[str, ...]] = {
     "ACPI_APEI_EINJ": ("einj",),
@@ -64,6 +64,31 @@ DRIVERS: Mapping[str, tuple[str, ...]] = {
 drivers/virtio/Makefile, drivers/hv/Makefile, drivers/char/hw_random/Makefile, drivers/nvdimm/Makefile,
 drivers/misc/pvpanic/Makefile, drivers/acpi/apei/Makefile, arch/x86/events/Makefile, and the Makefile beside each driver."""
 
+PROMPTLESS = frozenset(
+    (
+        "ACPI_HOTPLUG_CPU",
+        "ACPI_HOTPLUG_IOAPIC",
+        "ACPI_WATCHDOG",
+        "AMD_NB",
+        "DMAR_TABLE",
+        "EFI_RUNTIME_WRAPPERS",
+        "HPET_TIMER",
+    )
+    + (
+        "HYPERV_TIMER",
+        "PCI_ATS",
+        "PCI_DIRECT",
+        "PCI_ECAM",
+        "SWIOTLB",
+        "TCG_TIS_CORE",
+        "X86_IO_APIC",
+        "X86_THERMAL_VECTOR",
+    )
+)
+"""Symbols for which mainline has no prompt on 64-bit machines: they follow from others, and a line in .config changes
+nothing. SOURCE: Linux arch/x86/Kconfig, kernel/dma/Kconfig, and the Kconfig of drivers/acpi, drivers/pci,
+drivers/clocksource, drivers/firmware/efi, drivers/iommu/intel and drivers/char/tpm."""
+
 SWITCHES = frozenset("ymn")
 REBUILT = "another image; whether Kconfig allows it, and what it switches along, is not checked"
 MODULES_OFF = "what was =m becomes =y then: the drivers stay, built in; " + REBUILT
@@ -74,7 +99,7 @@ def kconfig_changes(kernel: KernelFacts, literals: Literals, mechanisms: Mapping
     for name, named in sorted(literals.values.items()):
         space, _, symbol = name.partition(".")
         old = (kernel.config or {}).get(symbol)
-        if space != "config" or old is None:
+        if space != "config" or old is None or symbol in PROMPTLESS:
             continue
         for value in _offered(old.value, named):
             modules = DRIVERS.get(symbol, ()) if value == "n" else ()

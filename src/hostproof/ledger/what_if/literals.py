@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 
 from msgspec import Struct
 
+from hostproof.knowledge.code_records import LegacyCode
 from hostproof.knowledge.load import PREDICATES, Catalogue
 from hostproof.knowledge.predicate import parse
 
@@ -93,11 +94,13 @@ def _texts(catalogue: Catalogue) -> Iterator[tuple[str, str]]:
 
 
 def _of(group: object) -> Iterator[tuple[str, str]]:
-    """The predicates of records, and of the rules within them, with the field that holds each."""
+    """The predicates of records, and of the rules within them, with the field that holds each. The `when` of legacy code is
+    a sentence.
+    """
     if isinstance(group, Struct):
         for name in group.__struct_fields__:
             value = getattr(group, name)
-            if name in PREDICATES:
+            if name in PREDICATES and not (name == "when" and isinstance(group, LegacyCode)):
                 yield from [(name, value)] if value else []
             elif isinstance(value, list | dict):
                 yield from _of(value.values() if isinstance(value, dict) else value)

@@ -1,7 +1,7 @@
-"""Candidates sifted before anything is assessed: those that change no answer, those that can only open, those that break
+"""Candidates sifted before anything is assessed: those that can only open, and those that break the VM
 
 A change of one fact matters only through the predicates that name it, directly or through a mechanism or feature bit that
-is derived from it. Where each of them gives the same answer for the same facts, the ledger is the same.
+is derived from it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hostproof.artefacts.machine.model import Machine
 from hostproof.knowledge.load import Catalogue
-from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
+from hostproof.knowledge.predicate import Facts, parse
 from hostproof.knowledge.records import Technology, Use
 from hostproof.ledger.assess import Subject, vm_facts
 from hostproof.ledger.what_if.changes import Change, Kind, SetConfig, apply, with_dependents
@@ -39,18 +39,16 @@ class Sieve:
         return Sieve(catalogue, subject, facts, naming(catalogue), configured)
 
     def only_opens(self, change: Change) -> bool:
-        """Whether a Kconfig change does nothing, or does no more than make inputs consumed that were not."""
+        """Whether a Kconfig change can do no more than make inputs consumed that are not: no mechanism asks for its symbol,
+        alone or with others, and nothing that asks for it is there.
+        """
         edit = change.edit
         if not isinstance(edit, SetConfig) or edit.modules:
             return False
-        after = vm_facts(self.catalogue, apply(self.subject, [change]))
-        for field, text in self._reached(f"config.{edit.symbol}"):
-            before, now = parse(text)(self.facts), parse(text)(after)
-            if _same(before, now):
-                continue
-            if field not in OPENERS or before.value is not False:
-                return False
-        return True
+        return all(
+            field in OPENERS and parse(text)(self.facts).value is False
+            for field, text in self._reached(f"config.{edit.symbol}")
+        )
 
     def _reached(self, name: str) -> list[tuple[str, str]]:
         """The predicates that name this fact, or a mechanism or feature that depends on it."""
@@ -87,16 +85,6 @@ class Sieve:
             if needed:
                 return f"a device of the definition needs {', '.join(needed)}"
         return _needed(change.id, self.subject.machine, self.subject.use)
-
-
-def _same(before: Truth, after: Truth) -> bool:
-    return before.value is after.value and [_key(fact) for fact in (*before.because, *before.missing)] == [
-        _key(fact) for fact in (*after.because, *after.missing)
-    ]
-
-
-def _key(fact: Fact) -> str:
-    return fact.name
 
 
 def _no_such_guest(technology: Technology, before: Facts, after: Facts) -> str:
