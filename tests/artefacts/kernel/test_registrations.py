@@ -117,6 +117,29 @@ def test_registers_of_arm64_are_followed(name: str) -> None:
     assert found.arguments(sites[0], 0) == (() if expected is None else (values[expected],))
 
 
+def test_registers_are_followed_along_forward_branches() -> None:
+    made = sample("aarch64")
+    restored = struct.pack("<III", 0xF9400BF3, 0xA8C27BFD, 0xD65F03C0)  # ldr x19, [sp, #16]; ldp x29, x30; ret
+    add = struct.pack("<I", 0x91000260)  # add x0, x19, #0
+    made.function(
+        "init",
+        raw(struct.pack("<I", 0xB4000102)),  # cbz x2, .+32: past the return, x19 unknown
+        point(0, "driver"),
+        raw(struct.pack("<II", 0xAA0003F3, 0xB4000081)),  # mov x19, x0; cbz x1, .+16: past the return
+        raw(restored),
+        raw(add),
+        call("register"),
+    )
+    met = calls(made)
+    made.functions["init"] = lambda s, at: b"".join(
+        (point(0, "driver")(s, at), bytes.fromhex("f30300aa810000b4"), restored, add, call("register")(s, at + 32))
+    )
+    alone = calls(made)
+
+    assert met[0].arguments(met[1][0], 0) == ()
+    assert alone[0].arguments(alone[1][0], 0) == (made.addresses["driver"],)
+
+
 def test_only_architectures_whose_calls_are_known_are_read() -> None:
     kernel, symbols = sample().build()
 

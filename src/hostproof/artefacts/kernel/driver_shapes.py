@@ -1,8 +1,11 @@
 """Drivers that are registered in a way that is not followed, found by the shape of their structure.
 
-Any symbol of data counts where a probe pointer, a name and a table check out. Without symbols of data (CONFIG_KALLSYMS_ALL)
-nothing has a shape: of the places in Debian's 6.1 and 7.2 that then would, none was a driver that is not registered
-by a call, and all others were something else.
+A registering function that is inlined into its own file is no call: `acpi_scan_add_handler` with
+`generic_device_handler` (PRP0001) is one on every kernel since 5.10.
+
+Any symbol of data counts where a probe pointer, a name and a table check out. Without symbols of data
+(CONFIG_KALLSYMS_ALL) nothing has a shape: of the places in Debian's 6.1 and 7.2 that then would, none but that one was
+a driver that no call registers, and some sixty were something else.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ def find_shapes(search: Search, layouts: Sequence[Layout]) -> None:
         inside = np.flatnonzero((words >= functions[0]) & (words <= functions[-1]))
         probes = inside[_among(functions, words[inside])]
         for layout in layouts:
-            if not layout.tables or layout.name is None or layout.shape.bare:
+            if not layout.tables or layout.shape.bare:
                 continue
             for index in _candidates(words, probes, layout, kernel, section.address, starts):
                 address = section.address + 8 * index
@@ -73,18 +76,17 @@ def _candidates(
     base: int,
     symbols: Addresses,
 ) -> list[int]:
-    """Where a structure of this shape may begin, in words: its probe is a function, its name and a table point into
-    data, and it and its table begin symbols.
+    """Where a structure of this shape may begin, in words: its probe is a function, its name points into data, and it
+    and a table begin symbols.
     """
     import numpy as np
 
-    assert layout.name is not None  # shapes without a name are not looked for
     starts = np.concatenate([probes - offset // 8 for offset in layout.probes])
     starts = starts[(starts >= 0) & (starts + layout.size // 8 <= len(words))]
     starts = starts[_among(symbols, np.uint64(base) + 8 * starts.astype(np.uint64))]
     for offset in layout.unset:
         starts = starts[words[starts + offset // 8] == 0]
-    if not layout.name_bytes:
+    if layout.name is not None and not layout.name_bytes:
         starts = starts[_in_data(words[starts + layout.name // 8], kernel)]
     kept = np.zeros(len(starts), bool)
     for table in layout.tables:

@@ -90,6 +90,8 @@ def built_in_drivers(
         elif any(symbols.find(registration.function) for registration in shape.registered_by):
             reasons[shape.bus].append(f"the image's types do not tell the layout of struct {shape.struct}")
     find_shapes(search, layouts)
+    if not symbols.complete:
+        reasons["acpi"].append("kallsyms hold no data: a scan handler that inlined code adds is not told")
     reasons["of"] = _declared(search, btf)
     drivers = sorted(search.found.values(), key=lambda driver: (driver.bus, driver.name, driver.offset))
     return tuple(drivers), {bus: "; ".join(texts) for bus, texts in reasons.items()}

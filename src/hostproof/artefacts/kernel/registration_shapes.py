@@ -160,8 +160,12 @@ its symbol.
 """
 
 REGISTERING = frozenset(registration.function for shape in BUSES for registration in shape.registered_by)
-_UNSET = tuple(f"{driver}.{member}" for driver in ("driver", "drv", "link.driver") for member in ("bus", "owner", "p"))
-"""Members of `struct device_driver` that are NULL until it is registered (`owner` always, for what is built in)."""
+_UNSET = (
+    *(f"{driver}.{member}" for driver in ("driver", "drv", "link.driver") for member in ("bus", "owner", "p")),
+    "list_node.next",
+    "list_node.prev",
+)
+"""Members that are NULL until the structure is registered (`owner` always, for what is built in)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ SOURCE: System V AMD64 ABI 3.2.3 (rdi, rsi, rdx), AAPCS64 6.8 (x0, x1, x2); Inte
 rel32, REX.W C7 /0 MOV imm32, REX.W 8D /r LEA with rip, B8+r MOV imm32); Arm ARM C6.2 (BL, B, ADRP, ADR, ADD, MOVZ, ORR).
 
 On x86 the last constant that was put into a register counts, along the bytes and not along the flow of control: callers
-must check that such a structure lies there. On arm64 registers are followed through the function, likewise.
+must check that such a structure lies there. On arm64 registers are followed along forward branches.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ BEFORE = 4096
 MAX_WORK = 1_000_000
 """Steps of all searches together; an image of Debian takes some 100,000."""
 MAX_CALLERS = 64
+_LEAVING = (0xD61F0000, 0xD65F0000, 0xD65F001F)
+"""BR, RET, and RETAA or RETAB, without their registers."""
 ALL_ONES = (1 << 64) - 1
 _INITCALL = re.compile(r"__initcall__kmod_(.+?)__\d+_\d+_")
 
@@ -147,9 +149,19 @@ class Calls:
         code, start = self._before(call, call.caller.address)
         self.budget.spend(len(code) // 16)
         known: dict[int, int] = {}
+        waiting: dict[int, dict[int, int]] = {}
         for at in range(0, len(code) & ~3, 4):
-            _step(int.from_bytes(code[at : at + 4], "little"), start + at, known)
-        return known
+            word, address = int.from_bytes(code[at : at + 4], "little"), start + at
+            if address in waiting:
+                known = _both(known, waiting.pop(address))
+            target = _branch(word, address)
+            if target is not None and target > address:
+                waiting[target] = _both(known, waiting[target]) if target in waiting else dict(known)
+            if word & 0xFC000000 == 0x14000000 or word & 0xFFFFF01F in _LEAVING:  # B, BR, RET
+                known = dict(waiting.get(address + 4, {}))
+            else:
+                _step(word, address, known)
+        return _both(known, waiting[call.site]) if call.site in waiting else known
 
 
 def read_calls(kernel: Vmlinux, symbols: Symbols, budget: Budget) -> Calls | None:
@@ -204,6 +216,24 @@ def _arm64_calls(kernel: Vmlinux, section: ImageSection) -> Iterator[tuple[Numbe
     yield site + distance * 4, site
 
 
+def _both(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    """What is known whichever way the code came."""
+    return {register: value for register, value in one.items() if other.get(register) == value}
+
+
+def _branch(word: int, address: int) -> int | None:
+    """Where a branch of arm64 goes: B, B.cond, CBZ, CBNZ, TBZ, TBNZ; None for anything else."""
+    if word & 0xFC000000 == 0x14000000:
+        bits, field_of = 26, word & 0x3FFFFFF
+    elif word & 0xFF000010 == 0x54000000 or word & 0x7E000000 == 0x34000000:
+        bits, field_of = 19, word >> 5 & 0x7FFFF
+    elif word & 0x7E000000 == 0x36000000:
+        bits, field_of = 14, word >> 5 & 0x3FFF
+    else:
+        return None
+    return address + 4 * (field_of - (field_of >> bits - 1 << bits))
+
+
 def _step(word: int, address: int, known: dict[int, int]) -> None:
     """What one instruction of arm64 does to the constants in registers."""
     target, source = word & 31, word >> 5 & 31
@@ -224,6 +254,8 @@ def _step(word: int, address: int, known: dict[int, int]) -> None:
     elif word & 0x0A000000 == 0x08000000:  # loads and stores; only loads change their register
         if word >> 22 & 1:
             known.pop(target, None)
+            if word & 0x38000000 == 0x28000000:  # LDP
+                known.pop(word >> 10 & 31, None)
     elif word & 0x1C000000 != 0x14000000:  # no branch
         known.pop(target, None)
 
