@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hostproof.artefacts.kernel import instructions
 from hostproof.artefacts.kernel.instructions import MNEMONICS, Piece, find_in_many, find_instructions, sweep
+from hostproof.errors import InputError
 
 X86 = sorted(MNEMONICS["x86_64"])
 FORMS = {
@@ -204,3 +205,17 @@ def test_code_made_to_be_slow_takes_no_longer_than_its_size() -> None:
     assert len(find_instructions(prefixes, [], "x86_64", ["in"])["in"]) == 20_000
     assert not find_instructions(b"\x66" * 300_000 + b"\xec", [], "x86_64", ["out"])["out"]
     assert len(find_instructions(b"\xec" * 50_000, [], "x86_64", ["in"])["in"]) == 50_000
+
+
+@pytest.mark.parametrize("code", ["e4", "0f", "0f 01", "0f c7", "66 0f 01", "0f 00"])
+def test_an_instruction_does_not_reach_into_the_next_piece(code: str) -> None:
+    pieces: list[Piece] = [(bytes.fromhex(code), []), (bytes.fromhex("cc cc"), []), (bytes.fromhex("f032c3"), [])]
+
+    actual = find_in_many(pieces, "x86_64", X86)
+
+    assert not any(offsets for found in actual for offsets in found.values())
+
+
+def test_what_is_no_code_is_refused() -> None:
+    with pytest.raises(InputError, match="300000 of which look like"):
+        find_instructions(b"\xec" * 300_000, [], "x86_64", ["in"])

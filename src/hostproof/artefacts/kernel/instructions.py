@@ -244,10 +244,13 @@ def _x86_group(pieces: Sequence[Piece], names: Sequence[str]) -> Iterator[Sweep]
     at = _candidates(text, names) if names else np.zeros(0, dtype=np.intp)
     at = at[at < bases[-1]]
     reached, undecoded = follow(text, begins, at)
-    named = _named(text, reached, names)
+    by_first = _by_first(tuple(names))
     founds: list[dict[str, list[int]]] = [{name: [] for name in names} for _ in pieces]
-    for (start, name), piece in zip(named, _owners(bases, [start for start, _ in named]), strict=True):
-        founds[piece][name].append(start - int(bases[piece]))
+    ends = bases[1:].tolist()
+    for (start, opcode), piece in zip(reached, _owners(bases, [start for start, _ in reached]), strict=True):
+        name = _name(text[start : min(start + LIMIT, ends[piece])], opcode - start, by_first)
+        if name:
+            founds[piece][name].append(start - int(bases[piece]))
     lost = (
         np.bincount(_owners(bases, undecoded), minlength=len(pieces)) if undecoded else np.zeros(len(pieces), np.intp)
     )
@@ -269,31 +272,38 @@ def _all_starts(pieces: Sequence[Piece], bases: Offsets) -> Offsets:
     return np.unique(np.concatenate(parts)).astype(np.intp)
 
 
-def _named(text: bytes, reached: Sequence[tuple[int, int]], names: Sequence[str]) -> list[tuple[int, str]]:
-    """The instructions that are among those asked for, as their bytes and capstone say."""
-    known = [(name, opcode) for name in names for opcode in _X86[name]]
-    by_first: dict[int, list[tuple[str, _Opcode]]] = {}
-    for name, opcode in known:
-        by_first.setdefault(opcode.opcode[0], []).append((name, opcode))
-    named = []
-    for start, at in reached:
-        for name, opcode in by_first.get(text[at], ()):
-            if _is(text, start, at, opcode) and _confirmed(text[start : start + LIMIT], opcode):
-                named.append((start, name))
-                break
-    return named
+@lru_cache(maxsize=64)
+def _by_first(names: tuple[str, ...]) -> dict[int, list[tuple[str, _Opcode]]]:
+    """The instructions asked for by their first opcode byte."""
+    found: dict[int, list[tuple[str, _Opcode]]] = {}
+    for name in names:
+        for opcode in _X86[name]:
+            found.setdefault(opcode.opcode[0], []).append((name, opcode))
+    return found
 
 
-def _is(text: bytes, start: int, at: int, opcode: _Opcode) -> bool:
-    if not text.startswith(opcode.opcode, at):
+def _name(code: bytes, at: int, by_first: dict[int, list[tuple[str, _Opcode]]]) -> str:
+    """Which of the instructions asked for `code` is, whose opcode is at `at`, as its bytes and capstone say."""
+    for name, opcode in by_first.get(code[at], ()) if at < len(code) else ():
+        if _is(code, at, opcode) and _confirmed(code, opcode):
+            return name
+    return ""
+
+
+def _is(code: bytes, at: int, opcode: _Opcode) -> bool:
+    if not code.startswith(opcode.opcode, at):
         return False
-    prefixes = text[start:at]
+    prefixes = code[:at]
     if opcode.prefixes and not any(byte in prefixes for byte in opcode.prefixes):
         return False
     if any(byte in prefixes for byte in opcode.without):
         return False
-    modrm = text[at + len(opcode.opcode)]
-    return modrm & opcode.mask == opcode.value and (opcode.register is None or (modrm >= 0xC0) == opcode.register)
+    if not opcode.mask:
+        return True
+    modrm = code[at + len(opcode.opcode) :][:1]
+    if not modrm or modrm[0] & opcode.mask != opcode.value:
+        return False
+    return opcode.register is None or (modrm[0] >= 0xC0) == opcode.register
 
 
 def _confirmed(code: bytes, opcode: _Opcode) -> bool:
