@@ -119,6 +119,17 @@ vmgenid-driver              -     -    y    y     y    y     y
 """Whether each kernel has the mechanism: `y`, `-`, by its history and configuration."""
 
 
+CHANGELOG = {
+    "5.10c": {"vc_user_io_check"},
+    "6.1c": {
+        *("cc_random_seed", "ia32_disabled_under_sev", "int80_external_check", "snp_feature_check", "snp_no_rom_scan"),
+        *("tdx_in_kernel_mmio_check", "vc_user_io_check"),
+    },
+    "6.12c": {"guest_mtrr_forced", "snp_feature_check", "snp_no_rom_scan", "snp_vmware_mptable", "vc_user_io_check"},
+}
+"""Mechanisms that the package's changelog names: what a series took from stable releases, its own and older ones."""
+
+
 def expected() -> dict[str, dict[str, bool]]:
     lines = [line.split() for line in TABLE.strip().splitlines()]
     return {name: dict(zip(lines[0], (mark == "y" for mark in marks), strict=True)) for name, *marks in lines[1:]}
@@ -167,6 +178,20 @@ def test_the_package_says_the_same_where_it_is_asked(kernel: tuple[str, KernelFa
     package = {one: parse(catalogue().mechanisms[one].package)(facts).value for one in expected()}
 
     assert {one: truths[name] for one, truths in expected().items()} == told == package
+
+
+def test_the_changelog_names_the_fixes_that_stable_releases_brought(kernel: tuple[str, KernelFacts]) -> None:
+    name, facts = kernel
+    if name not in CHANGELOG:
+        pytest.skip("its changelog is in a package of its own, or for another architecture")
+    ours = {one.replace("-", "_") for one in expected()}
+    named = {
+        fact.removeprefix("changelog.")
+        for fact, answer in facts.answers.items()
+        if fact.startswith("changelog.") and answer.value is True
+    }
+
+    assert CHANGELOG[name] == named & ours
 
 
 def test_the_table_names_every_mechanism_of_processor_events_and_devices_once() -> None:
