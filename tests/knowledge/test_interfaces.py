@@ -7,14 +7,12 @@ from itertools import combinations
 
 import pytest
 
+from hostproof.artefacts.kernel.instructions import MNEMONICS
 from hostproof.knowledge.load import catalogue
 from hostproof.knowledge.records import Interface
 from hostproof.knowledge.terms import Checked
 
-INSTRUCTIONS = frozenset(
-    ("in", "out", "rdmsr", "wrmsr", "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "vmcall", "vmmcall")
-    + ("vmgexit", "tdcall", "pvalidate", "hvc", "smc", "mrs")
-)
+INSTRUCTIONS = frozenset().union(*MNEMONICS.values())
 """Mnemonics that the readers of binaries look for."""
 
 
