@@ -57,17 +57,18 @@ def _ranked(answer: WhatIf, page: Page, top: int, verbose: bool) -> None:
         for rank, one in enumerate(useful[:top], start=1):
             _suggestion(one, rank, page, verbose)
         if len(useful) > top:
-            page.item(f"and {count(len(useful) - top, 'change')} more that close or settle something (--top, -v)", indent=2)
+            page.item(
+                f"and {count(len(useful) - top, 'change')} more that close or settle something (--top, -v)", indent=2
+            )
     if harmful and verbose:
         page.heading("CHANGES THAT CLOSE NOTHING, and do something else")
         for one in harmful:
             page.item(f"{one.change.sentence}{_side(one.effect)}", indent=2, column=4)
     elif harmful:
-        page.item(
-            f"{count(len(harmful), 'change')} close nothing and open something, or take knowledge away (-v)", indent=2
-        )
+        number = count(len(harmful), "change")
+        page.item(f"closing nothing, and opening something or taking knowledge away: {number} (-v)", indent=2)
     if idle := ", ".join(f"{number} {kind}" for kind, number in answer.idle.items()):
-        page.item(f"changes that make no difference at all: {idle}", indent=2)
+        page.item(f"making no difference at all: {idle}", indent=2)
 
 
 def _suggestion(one: Suggestion, rank: int, page: Page, verbose: bool) -> None:

@@ -21,6 +21,8 @@ __all__ = ["Sieve"]
 
 OPENERS = frozenset({"consumed", "affected", "present"})
 """Fields of records by which an input is there once they hold."""
+DERIVING = frozenset({"image", "package"})
+"""Fields that tell of a mechanism: what they change shows in the predicates that ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Sieve:
         return all(
             field in OPENERS and parse(text)(self.facts).value is False
             for field, text in self._reached(f"config.{edit.symbol}")
+            if field not in DERIVING
         )
 
     def _reached(self, name: str) -> list[tuple[str, str]]:
