@@ -53,8 +53,10 @@ class BtfBuilder:
     def const(self, target: int) -> int:
         return self.add("", 10, target)
 
-    def build(self) -> bytes:
-        head = struct.pack(
-            f"{self.mark}HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self.types), len(self.types), len(self.strings)
-        )
-        return head + self.types + self.strings
+    def build(self, layout: bytes = b"") -> bytes:
+        """The section; with a layout as kernels since 7.1 write it."""
+        size, types, strings = 32 if layout else 24, len(self.types), len(self.strings)
+        head = struct.pack(f"{self.mark}HBBIIIII", 0xEB9F, 1, 0, size, 0, types, types, strings)
+        if layout:
+            head += struct.pack(f"{self.mark}II", types + strings, len(layout))
+        return head + self.types + self.strings + layout

@@ -139,6 +139,36 @@ def changed(at: int, value: int, size: int = 4) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_kind_to_come_is_passed_over_where_a_layout_says_its_length(order: str) -> None:
+    types = BtfBuilder(order)
+    types.add("newer", 20, 0, [1, 2, 3, 4, 5], 2)
+    char = types.integer("char", 1)
+    layout = bytes(4 * 20) + bytes([4, 8, 0, 0])
+    btf = read_btf(types.build(layout), "x")
+
+    assert len(btf) == 2
+    assert btf.find("char") == char
+    with pytest.raises(InputError, match="a type of kind 20"):
+        btf.kind(1)
+
+
+def test_a_struct_may_have_more_members_than_16_bits_count() -> None:
+    types = BtfBuilder()
+    types.integer("char", 1)
+    types.add("wide", 4, 70_000, [types.text("a"), 1, 0] * 70_000, 70_000)
+    found = read_btf(types.build(), "x").struct("wide")
+
+    assert found is not None
+    assert len(found.members) == 70_000
+
+
+def one_integer(layout: bytes) -> bytes:
+    types = BtfBuilder()
+    types.integer("char", 1)
+    return types.build(layout)
+
+
 MALFORMED = {
     "empty": b"",
     "cut header": sample()[:20],
@@ -151,6 +181,8 @@ MALFORMED = {
     "strings past the end": changed(20, 1 << 20),
     "no strings": changed(20, 0),
     "strings without an end": sample()[:-1] + b"x",
+    "a layout past the end": one_integer(bytes(4))[:-1],
+    "a layout of odd sizes": one_integer(bytes(4 * 20) + bytes([3, 0, 0, 0])),
     "kind 0": changed(24 + 4, 0),
     "kind 20": changed(24 + 4, 20 << 24),
     "more members than bytes": changed(24 + 4, 4 << 24 | 0xFFFF),
@@ -177,6 +209,14 @@ def test_an_array_of_itself_is_refused() -> None:
     types.array(1, 2)
     with pytest.raises(InputError, match="arrays more than"):
         read_btf(types.build(), "x").size_of(1)
+
+
+def test_a_name_that_is_everywhere_is_refused() -> None:
+    types = BtfBuilder()
+    types.integer("char", 1)
+    types.strings += b"driver\0" * 2000
+    with pytest.raises(InputError, match="ends more than"):
+        read_btf(types.build(), "x").struct("driver")
 
 
 def test_a_struct_in_itself_ends_the_search_for_a_member() -> None:

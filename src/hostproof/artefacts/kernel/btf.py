@@ -3,15 +3,19 @@ r"""BTF: the types of a kernel, as it carries them for BPF.
 SOURCE: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` of Linux. In the byte order of the kernel::
 
     header   0   2  magic 0xeb9f               type   0  4  name_off, into the strings
-             2   1  version (1)                       4  4  info: bits 0-15 vlen, 24-28 kind, 31 kind_flag
+             2   1  version (1)                       4  4  info: bits 0-23 vlen, 24-30 kind, 31 kind_flag
              3   1  flags                             8  4  size or type
              4   4  hdr_len
              8   4  type_off, from the end of the header
              12  4  type_len           16  4  str_off, likewise      20  4  str_len
+             24  4  layout_off, likewise (since Linux 7.1, where the header has it)      28  4  layout_len
 
 What follows a type, in words of four bytes, is fixed by its kind (`_FIXED`) and counted by vlen (`_EACH`). Type 0 is
 void; types count from 1 in the order of the section. A member of a struct or union is name_off, type, offset: bits
-from the start, or with kind_flag the size of a bit field (8 bits) and its bit offset (24 bits).
+from the start, or with kind_flag the size of a bit field (8 bits) and its bit offset (24 bits). A layout says by kind
+how much follows a type: bytes in all (1 byte), bytes per element (1), flags (2); with it, kinds to come can be passed over.
+
+vlen had 16 bits and kind 5 before f7a6b9eaff3e; the bits that they took were zero.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ MAX_BYTES = 256 << 20
 MAX_TYPES = 4_000_000
 """Debian's kernels have some 100,000 to 160,000."""
 MAX_DEPTH = 32
+MAX_SAME = 1000
+
+Part = tuple[int, int]
 
 
 class Kind(IntEnum):
@@ -107,7 +114,11 @@ class Btf:
 
     def kind(self, type_id: int) -> Kind:
         """The kind of a type. Raises InputError where there is no such type."""
-        return Kind(self._head(type_id)[1] >> 24 & 0x1F)
+        value = self._head(type_id)[1] >> 24 & 0x7F
+        try:
+            return Kind(value)
+        except ValueError:
+            raise self._malformed(type_id, f"a type of kind {value}", "a kind up to 19 (ENUM64)") from None
 
     def name_of(self, type_id: int) -> str:
         """The name of a type; empty where it is anonymous."""
@@ -154,11 +165,18 @@ class Btf:
         raise self._malformed(type_id, f"arrays more than {MAX_DEPTH} deep", "a type of known size")
 
     def find(self, name: str, *kinds: Kind) -> int | None:
-        """The first type of this name among structs, unions, enums, typedefs and integers, of one of `kinds`."""
+        """The first type of this name among structs, unions, enums, typedefs and integers, of one of `kinds`.
+
+        Raises InputError where the strings hold the name too often.
+        """
         wanted = name.encode() + b"\0"
         position = self._strings.find(wanted)
         found: list[int] = []
+        times = 0
         while position >= 0:  # a string may be the end of another one
+            times += 1
+            if times > MAX_SAME:
+                raise self._malformed(0, f"{name!r} ends more than {MAX_SAME} strings", "each string once")
             found += self._tagged.get(position, ())
             position = self._strings.find(wanted, position + 1)
         return min((type_id for type_id in found if not kinds or self.kind(type_id) in kinds), default=None)
@@ -176,7 +194,7 @@ class Btf:
         name, info, size = self._head(type_id)
         start = self._positions[type_id] + 3
         members = []
-        for at in range(start, start + 3 * (info & 0xFFFF), 3):
+        for at in range(start, start + 3 * (info & 0xFFFFFF), 3):
             bit, bits = self._words[at + 2], 0
             if info >> 31:
                 bit, bits = bit & 0xFFFFFF, bit >> 24
@@ -212,7 +230,7 @@ class Btf:
         """Names and values of an enum, signed where kind_flag says so."""
         type_id = self.resolve(type_id)
         kind, info = self.kind(type_id), self._head(type_id)[1]
-        start, count = self._positions[type_id] + 3, info & 0xFFFF
+        start, count = self._positions[type_id] + 3, info & 0xFFFFFF
         words = self._words
         if kind is Kind.ENUM:
             values = {self._text(words[at]): words[at + 1] for at in range(start, start + 2 * count, 2)}
@@ -257,12 +275,12 @@ def read_btf(data: bytes | memoryview, name: str) -> Btf:
     that this reader does not know: what follows one cannot be told without its length.
     """
     view = memoryview(data)
-    order, types, strings = _parts(view, name)
+    order, types, strings, layout = _parts(view, name)
     words: memoryview | array[int] = view[types[0] : types[1]].cast("B").cast("I")
     if order != sys.byteorder:
         words = array("I", bytes(words))
         words.byteswap()
-    positions, tagged = _index(words, name, types[0])
+    positions, tagged = _index(words, name, types[0], bytes(view[layout[0] : layout[1]]))
     return Btf(name, 8, words, bytes(view[strings[0] : strings[1]]), positions, tagged)
 
 
@@ -289,46 +307,56 @@ def find_btf(kernel: Vmlinux) -> memoryview | None:
     return None
 
 
-def _parts(view: memoryview, name: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
-    """Byte order, and start and end of types and strings."""
+def _parts(view: memoryview, name: str) -> tuple[str, Part, Part, Part]:
+    """Byte order, and start and end of types, strings and layout (which may be empty)."""
     head = bytes(view[:HEADER])
     order = "little" if head[:2] == MAGIC.to_bytes(2, "little") else "big"
     if len(head) < HEADER or head[:2] != MAGIC.to_bytes(2, "little" if order == "little" else "big") or head[2] != 1:
         raise _damaged(name, 0, "no BTF header", "magic 0xeb9f, version 1, 24 bytes")
-    size, type_off, type_len, str_off, str_len = (
-        int.from_bytes(head[at : at + 4], "little" if order == "little" else "big") for at in range(4, HEADER, 4)
-    )
-    types = (size + type_off, size + type_off + type_len)
-    strings = (size + str_off, size + str_off + str_len)
-    if size < HEADER or size > 4096 or type_off % 4 or type_len % 4 or type_len > MAX_BYTES or not type_len:
-        raise _damaged(name, 4, f"types of {type_len} bytes at {type_off:#x}", "an aligned, bounded part")
-    if max(types[1], strings[1]) > len(view):
-        raise _damaged(name, 8, f"parts up to {max(types[1], strings[1]):#x}", f"an end at {len(view):#x} at most")
-    if not str_len or view[strings[0]] or view[strings[1] - 1]:
+    size = int.from_bytes(head[4:8], "little" if order == "little" else "big")
+    if not HEADER <= size <= 4096 or size > len(view):
+        raise _damaged(name, 4, f"a header of {size} bytes", "24 bytes or a few more, inside the file")
+    more = bytes(view[8:size]) + bytes(8)
+    numbers = [int.from_bytes(more[at : at + 4], "little" if order == "little" else "big") for at in range(0, 24, 4)]
+    types, strings, layout = ((size + numbers[at], size + numbers[at] + numbers[at + 1]) for at in (0, 2, 4))
+    if numbers[0] % 4 or numbers[1] % 4 or not 0 < numbers[1] <= MAX_BYTES:
+        raise _damaged(name, 8, f"types of {numbers[1]} bytes at {numbers[0]:#x}", "an aligned, bounded part")
+    end = max(types[1], strings[1], layout[1])
+    if end > len(view):
+        raise _damaged(name, 8, f"parts up to {end:#x}", f"an end at {len(view):#x} at most")
+    if not numbers[3] or view[strings[0]] or view[strings[1] - 1]:
         raise _damaged(name, strings[0], "strings without a NUL at their start and end", "a table of strings")
-    return order, types, strings
+    return order, types, strings, layout
 
 
-def _index(words: memoryview | array[int], name: str, start: int) -> tuple[array[int], dict[int, list[int]]]:
+def _index(
+    words: memoryview | array[int], name: str, start: int, layout: bytes
+) -> tuple[array[int], dict[int, list[int]]]:
     """Where each type begins, in words, and the types that are found by name."""
-    fixed = [_FIXED.get(Kind(kind), 0) + 3 for kind in Kind]
-    each = [_EACH.get(Kind(kind), 0) for kind in Kind]
+    fixed = [_FIXED.get(kind, 0) + 3 for kind in Kind]
+    each = [_EACH.get(kind, 0) for kind in Kind]
+    for at in range(4 * len(fixed), len(layout) - 3, 4):
+        if layout[at] % 4 or layout[at + 1] % 4:
+            raise _damaged(name, start, f"a layout of {layout[at]} and {layout[at + 1]} bytes", "multiples of 4")
+        fixed.append(layout[at] // 4 + 3)
+        each.append(layout[at + 1] // 4)
     positions = array("I", [0])
     append = positions.append
     tagged: dict[int, list[int]] = {}
     named = frozenset({Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.TYPEDEF, Kind.ENUM64, Kind.FLOAT})
-    lookup = [kind in named for kind in Kind]
+    lookup = [kind in named for kind in range(len(fixed))]
     at, end, number = 0, len(words), 0
     while at + 3 <= end:
         info = words[at + 1]
-        kind = info >> 24 & 0x1F
+        kind = info >> 24 & 0x7F
         if not 0 < kind < len(fixed):
-            raise _damaged(name, start + 4 * at, f"a type of kind {kind}", "a kind from 1 (INT) to 19 (ENUM64)")
+            expected = f"a kind from 1 (INT) to {len(fixed) - 1}"
+            raise _damaged(name, start + 4 * at, f"a type of kind {kind}", expected)
         number += 1
         append(at)
         if lookup[kind] and words[at]:
             tagged.setdefault(words[at], []).append(number)
-        at += fixed[kind] + each[kind] * (info & 0xFFFF)
+        at += fixed[kind] + each[kind] * (info & 0xFFFFFF)
     if at != end or number > MAX_TYPES:
         raise _damaged(name, start + 4 * min(at, end), f"{number} types that end at {4 * at:#x}", f"{4 * end:#x}")
     return positions, tagged
