@@ -79,6 +79,9 @@ class TestReach:
 
         assert reach(other, "snd") is Reach.AFTER_ROOT_SWITCH
 
+    def test_a_module_that_stands_under_no_release_can_be_loaded_by_its_path(self) -> None:
+        assert reach(debian(**{"drivers/snd.ko": b""}), "snd") is Reach.INITRD
+
     def test_where_the_initrd_is_the_root_what_it_lacks_is_never_loaded(self) -> None:
         found = loading(kata()).of("snd")
 

@@ -91,7 +91,7 @@ class Loading:
         object.__setattr__(self, "_rules", rules)
 
     def _fits(self, release: str) -> bool:
-        return self.kernel is None or not self.kernel.release or release == self.kernel.release
+        return self.kernel is None or not self.kernel.release or release in ("", self.kernel.release)
 
     @property
     def switches_root(self) -> bool | None:

@@ -147,6 +147,12 @@ class TestModulesAndLoaders:
 
         assert names(of({**there})) == ["linked", "real"]
 
+    def test_a_module_outside_of_a_release_is_one_all_the_same(self) -> None:
+        found = of({"usr/lib/modules/flat.ko": b"x", "drivers/by-path.ko.gz": b"x"})
+
+        assert [(item.name, item.release) for item in found.modules] == [("by_path", ""), ("flat", "")]
+        assert found.releases == ()
+
     def test_what_modules_dep_lists_and_no_file_backs_is_told_apart(self) -> None:
         initrd = of(
             {f"lib/modules/{RELEASE}/modules.dep": b"kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n", module_path("a"): b""}
@@ -166,6 +172,21 @@ class TestModulesAndLoaders:
 
         for data in (first, last):
             assert ("modprobe", "sbin/modprobe") in loaders(read_initrd(data + TRAILER, "initrd"))
+
+    def test_systemd_with_libkmod_loads_a_list_of_its_own(self) -> None:
+        tree: Tree = {"init": "usr/lib/systemd/systemd", "usr/lib/systemd/systemd": elf(dynamic=True)}
+
+        assert loaders(of(tree)) == []
+        assert loaders(of({**tree, "usr/lib/libkmod.so.2": b"x"})) == [("systemd", "usr/lib/systemd/systemd")]
+
+    def test_a_program_too_large_to_look_into_is_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("hostproof.artefacts.initrd.contents.MAX_PROGRAM", 1 << 20)
+
+        initrd = of({"usr/bin/huge": elf("init_module") + bytes(3 << 20)})
+
+        assert (initrd.loaders, initrd.notes) == (
+            (), ("usr/bin/huge: 3 MiB, not looked into: a loader in it would not be seen",)
+        )  # fmt: skip
 
     def test_a_static_init_that_names_the_system_call_is_a_loader(self) -> None:
         initrd = of({"init": elf("golang.org/x/sys/unix.FinitModule")})
@@ -305,6 +326,19 @@ def test_many_small_frames_share_one_allowance() -> None:
 
     with pytest.raises(InputError, match="unpacks to more than"):
         read_initrd(frame * 4, "bomb", Limits(slack=2 << 20, ratio=0))
+
+
+@pytest.mark.parametrize("path", ["etc/modules", "etc/modprobe.d/x.conf", f"lib/modules/{RELEASE}/modules.dep"])
+def test_configuration_of_endless_lines_is_refused(path: str) -> None:
+    with pytest.raises(InputError, match="more than 200000 lines"):
+        of({path: b"a\n" * 300_000})
+
+
+def test_names_without_end_are_refused() -> None:
+    names = b"".join(cpio_member(f"{number:05}/" + "x" * 4000, b"", ino=number) for number in range(17_000))
+
+    with pytest.raises(InputError, match="names of more than 64 MiB"):
+        read_initrd(names, "initrd")
 
 
 def test_too_many_segments_are_refused() -> None:

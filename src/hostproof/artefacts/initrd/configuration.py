@@ -13,29 +13,27 @@ from collections.abc import Iterator
 from hostproof.artefacts.initrd.contents import Contents
 from hostproof.artefacts.initrd.model import Found, ListedModule, ModprobeRule
 from hostproof.errors import InputError
+from hostproof.place import Place
 
 __all__ = ["command_lines", "listed_only", "loads", "modprobe", "releases"]
 
 VERBS = frozenset({"alias", "blacklist", "install", "options", "remove", "softdep", "weakdep"})
-MAX_RULES = 100_000
+MAX_LINES = 200_000
 _DEP = re.compile(r"(?:^|/)lib/modules/([^/]+)/modules\.dep$")
 
 
 def modprobe(contents: Contents) -> Iterator[ModprobeRule]:
     """Every line of modprobe's configuration, in the order of the files' names."""
-    count = 0
     for path, number, line in _lines(contents, r"(^|/)modprobe\.d/[^/]+\.conf$|(^|/)modprobe\.conf$"):
         words = line.split(None, 2)
         if words[0] not in VERBS or len(words) < 2:
             continue
-        count += 1
-        place = contents.entries[path].place.at(line=number)
-        if count > MAX_RULES:
-            raise InputError(f"more than {MAX_RULES} lines of modprobe configuration", place=place)
         module, text = words[1], words[2] if len(words) > 2 else ""
         if words[0] == "alias":
             module, text = text, module
-        yield ModprobeRule(words[0], module.strip().replace("-", "_"), text, place)
+        yield ModprobeRule(
+            words[0], module.strip().replace("-", "_"), text, contents.entries[path].place.at(line=number)
+        )
 
 
 def loads(contents: Contents) -> Iterator[ListedModule]:
@@ -61,7 +59,7 @@ def listed_only(contents: Contents, there: set[str]) -> tuple[str, ...]:
     names: set[str] = set()
     for path, text in contents.texts.items():
         if _DEP.search(path):
-            for line in text.decode("utf-8", "backslashreplace").splitlines():
+            for line in _split(contents, path, text):
                 file = line.partition(":")[0].rpartition("/")[2]
                 if ".ko" in file:
                     names.add(file.partition(".ko")[0].replace("-", "_"))
@@ -71,11 +69,15 @@ def listed_only(contents: Contents, there: set[str]) -> tuple[str, ...]:
 def _lines(contents: Contents, pattern: str) -> Iterator[tuple[str, int, str]]:
     """Path, number and text of each line that says something, in files whose path matches."""
     wanted = re.compile(pattern)
+    lines = 0
     for path in sorted(contents.texts):
         if not wanted.search(path) or path not in contents.entries:
             continue
         held, first = "", 0
-        for number, raw in enumerate(contents.texts[path].decode("utf-8", "backslashreplace").splitlines(), start=1):
+        for number, raw in enumerate(_split(contents, path, contents.texts[path]), start=1):
+            lines += 1
+            if lines > MAX_LINES:
+                raise _too_many(contents.entries[path].place)
             first = first if held else number
             if raw.endswith("\\"):
                 held += raw[:-1] + " "
@@ -83,3 +85,15 @@ def _lines(contents: Contents, pattern: str) -> Iterator[tuple[str, int, str]]:
             line, held = (held + raw).strip(), ""
             if line and not line.startswith("#"):
                 yield path, first, line
+
+
+def _split(contents: Contents, path: str, text: bytes) -> list[str]:
+    if text.count(b"\n") > MAX_LINES:
+        raise _too_many(contents.entries[path].place)
+    return text.decode("utf-8", "backslashreplace").split("\n")
+
+
+def _too_many(place: Place) -> InputError:
+    return InputError(
+        f"more than {MAX_LINES} lines of configuration", place=place, expected="an initrd's configuration"
+    )

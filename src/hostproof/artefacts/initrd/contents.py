@@ -19,12 +19,14 @@ from hostproof.place import Place
 __all__ = ["Contents", "Entry"]
 
 MAX_ENTRIES = 200_000
+MAX_NAMES = 64 * MIB
 MAX_TEXT = 1 * MIB
 MAX_TEXTS = 64 * MIB
+MAX_PROGRAM = 128 * MIB
 MAX_LINKS = 40  # as many as the kernel follows (MAXSYMLINKS of include/linux/namei.h)
 ACPI_HEADER = 36
 
-MODULE = re.compile(r"^(?:usr/)?lib/modules/([^/]+)/(?:.+/)?([^/]+)\.ko(?:\.gz|\.xz|\.zst)?$")
+MODULE = re.compile(r"(?:^|/)([^/]+)\.ko(?:\.gz|\.xz|\.zst)?$")
 _TEXT = re.compile(
     r"(^|/)modprobe\.d/[^/]+\.conf$|(^|/)modprobe\.conf$|(^|/)modules-load\.d/[^/]+\.conf$|^conf/modules$|^etc/modules$"
     r"|^etc/cmdline$|(^|/)cmdline\.d/[^/]+\.conf$|(^|/)lib/modules/[^/]+/modules\.dep$|(^|/)initrd-release$"
@@ -55,7 +57,10 @@ class Contents:
     acpi_tables: list[Found] = field(default_factory=list)
     late_tables: list[str] = field(default_factory=list)
     """ACPI tables that stand where the kernel does not look for them."""
+    unseen: list[str] = field(default_factory=list)
+    """Files that may be programs and are too large to look into."""
     _held: int = 0
+    _named: int = 0
     _directories: dict[str, str] = field(default_factory=dict)
 
     def take(self, member: Member, segment: Place, early: bool) -> None:
@@ -64,8 +69,13 @@ class Contents:
         place = Place(f"{segment.artefact}!{path}", offset=None, path=f"segment at {segment.offset:#x}")
         if not path:
             return
-        if len(self.entries) >= MAX_ENTRIES:
-            raise InputError(f"more than {MAX_ENTRIES} files", place=segment, expected="an initrd")
+        self._named += len(path) + len(member.target)
+        if len(self.entries) >= MAX_ENTRIES or self._named > MAX_NAMES:
+            raise InputError(
+                f"more than {MAX_ENTRIES} files, or names of more than {MAX_NAMES >> 20} MiB",
+                place=segment,
+                expected="an initrd",
+            )
         if member.kind == "directory" and path in self.entries:
             return
         self.entries[path] = Entry(member.kind, member.target, place)
@@ -86,7 +96,12 @@ class Contents:
             if self._held > MAX_TEXTS:
                 raise InputError(f"configuration files of more than {MAX_TEXTS >> 20} MiB", place=place)
             self.texts[path] = bytes(member.read())
-        elif not MODULE.match(path) and not _NO_PROGRAM.search(path) and member.size <= member.limits.member_bytes:
+        elif not MODULE.search(path) and not _NO_PROGRAM.search(path):
+            if member.size > MAX_PROGRAM:
+                self.unseen.append(
+                    f"{path}: {member.size >> 20} MiB, not looked into: a loader in it would not be seen"
+                )
+                return
             program = read_program(member.read())
             if program is not None:
                 self.programs[path] = program

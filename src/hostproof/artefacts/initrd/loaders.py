@@ -2,7 +2,8 @@
 
 A loader is told by its name and by what it leads to: `/sbin/modprobe` is a link to kmod or to busybox, whose applets also
 answer to `busybox modprobe`. `/sbin/modprobe` matters by itself: the kernel's request_module starts it
-(CONFIG_MODPROBE_PATH). udevd loads by alias where a rule says `kmod load` (`80-drivers.rules`).
+(CONFIG_MODPROBE_PATH). udevd loads by alias where a rule says `kmod load` (`80-drivers.rules`). systemd itself loads what
+`src/core/kmod-setup.c` lists, among it virtio_rng, virtio_console and qemu_fw_cfg where the host presents them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ UDEVD = (
     "usr/lib/udev/udevd", "bin/udevd", "usr/bin/udevd",
 )  # fmt: skip
 SYSTEMD = ("lib/systemd/systemd-modules-load", "usr/lib/systemd/systemd-modules-load")
+MANAGER = ("lib/systemd/systemd", "usr/lib/systemd/systemd")
 
 
 def find(contents: Contents, init: InitProgram | None) -> Iterator[Loader]:
@@ -67,6 +69,11 @@ def _systemd(contents: Contents) -> Iterator[Loader]:
         found = contents.found(path)
         if found is not None:
             yield Loader("systemd", path, "loads what modules-load.d lists", found.place)
+    if any(path.rpartition("/")[2].startswith("libkmod.so") for path in contents.entries):
+        for path in MANAGER:
+            found = contents.found(path)
+            if found is not None:
+                yield Loader("systemd", path, "loads a list of its own through libkmod", found.place)
 
 
 def _others(contents: Contents, init: InitProgram | None) -> Iterator[Loader]:

@@ -43,7 +43,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class InitrdModule:
-    """A loadable module: canonical name (underscores), path in the initrd, and the release whose directory it is in."""
+    """A loadable module: canonical name (underscores), path in the initrd, and the release whose directory it is in, empty
+    where it stands elsewhere (booster, `insmod` by path).
+    """
 
     name: str
     path: str
@@ -55,8 +57,8 @@ class InitrdModule:
 class Loader:
     """Something that can load a module.
 
-    `kind` is `modprobe`, `insmod`, `udev`, `mdev`, `systemd` (systemd-modules-load) or `program` (a program that names
-    the system call, whatever it is for). `because` says how it is told.
+    `kind` is `modprobe`, `insmod`, `udev`, `mdev`, `systemd` (itself, or systemd-modules-load) or `program` (one that
+    names the system call, whatever it is for). `because` says how it is told.
     """
 
     kind: str

@@ -19,6 +19,7 @@ Without an `/init` the kernel mounts the root itself (`init/main.c`, kernel_init
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from hostproof.artefacts.archive.limits import Limits
@@ -63,7 +64,9 @@ def _facts(contents: Contents, segments: list[Segment], block: Found | None, nam
     init = _init(contents)
     kind, kind_place = _kind(contents, init, place)
     switches, switch = _switch(contents, init, kind)
-    releases = tuple(sorted({module.release for module in modules} | set(configuration.releases(contents))))
+    releases = tuple(
+        sorted({module.release for module in modules if module.release} | set(configuration.releases(contents)))
+    )
     notes = [
         f"{path}: an ACPI table where the kernel does not look for it (only uncompressed archives in front)"
         for path in contents.late_tables
@@ -88,16 +91,20 @@ def _facts(contents: Contents, segments: list[Segment], block: Found | None, nam
         acpi_tables=tuple(contents.acpi_tables),
         command_lines=tuple(configuration.command_lines(contents)),
         bootconfig=block,
-        notes=tuple(notes),
+        notes=(*notes, *contents.unseen),
     )
 
 
 def _modules(contents: Contents) -> Iterator[InitrdModule]:
-    """Module files below `/lib/modules/RELEASE`, links among them where they lead to a file of the initrd."""
+    """Module files wherever they stand, links among them where they lead to a file of the initrd."""
     for path, entry in contents.entries.items():
-        match = MODULE.match(path)
+        match = MODULE.search(path)
         if match and entry.kind != "directory" and contents.resolve(path) is not None:
-            yield InitrdModule(match[2].replace("-", "_"), path, match[1], entry.place)
+            release = _RELEASE.match(path)
+            yield InitrdModule(match[1].replace("-", "_"), path, release[1] if release else "", entry.place)
+
+
+_RELEASE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 
 
 def _init(contents: Contents) -> InitProgram | None:
