@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostproof.artefacts.kernel.facts import Sites
-from hostproof.artefacts.kernel.image_code import branches, calls_of, image_sites, source_name
+from hostproof.artefacts.kernel.image_code import Functions, branches, calls_of, image_sites, source_name
 from hostproof.artefacts.kernel.questions import Interface
 from hostproof.artefacts.kernel.symbols import Symbols
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
@@ -145,14 +145,14 @@ def test_calls_of_a_function_are_named_as_the_source_does_without_itself() -> No
         ]
     )
 
-    assert calls_of(kernel, symbols, symbols.variants("probe")) == ("__memcpy", "helper", "memcpy")
-    assert calls_of(kernel, symbols, symbols.variants("alone")) == ()
+    assert calls_of(kernel, Functions(symbols), symbols.variants("probe")) == ("__memcpy", "helper", "memcpy")
+    assert calls_of(kernel, Functions(symbols), symbols.variants("alone")) == ()
 
 
 def test_a_jump_into_another_function_names_it() -> None:
     kernel, symbols = link([Function("target", [x86("90909090"), RET]), Function("f", [b"\xe9", b"\xed\xff\xff\xff"])])
 
-    assert calls_of(kernel, symbols, symbols.variants("f")) == ("target",)
+    assert calls_of(kernel, Functions(symbols), symbols.variants("f")) == ("target",)
 
 
 @pytest.mark.parametrize(
@@ -181,5 +181,26 @@ def test_any_text_with_any_symbols_is_read(
     sites = image_sites(kernel, symbols, [Interface("f", ("f0", "f1*"), ("in", "rdmsr", "hvc"))])
 
     assert all(site.count > 0 for site in sites.values())
+    functions = Functions(symbols)
     for index in range(len(symbols)):
-        assert set(calls_of(kernel, symbols, [symbols.symbol(index)])) <= set(names)
+        assert set(calls_of(kernel, functions, [symbols.symbol(index)]) or ()) <= set(names)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from("tTwdr")), max_size=20), st.sampled_from([0, (1 << 64) - 60])
+)
+def test_an_address_belongs_to_the_function_that_the_symbols_tell(places: list[tuple[int, str]], base: int) -> None:
+    places = sorted(places)
+    names = [f"f{index}" for index in range(len(places))]
+    symbols = Symbols([base + place for place, _ in places], "".join(each for _, each in places), names, complete=True)
+    functions = Functions(symbols)
+    addresses = range(base, base + 50)
+    expected = [each.name if (each := symbols.at(address)) and each.is_function else "" for address in addresses]
+
+    assert expected == [functions.at(address) for address in addresses]
+
+
+def test_a_function_longer_than_functions_are_is_not_searched_for_calls() -> None:
+    kernel, symbols = link([Function("f", [bytes(2 << 20)])])
+
+    assert calls_of(kernel, Functions(symbols), symbols.variants("f")) is None

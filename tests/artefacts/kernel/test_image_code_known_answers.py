@@ -13,7 +13,7 @@ import capstone
 import pytest
 
 from hostproof.artefacts.kernel.image_answers import image_answers
-from hostproof.artefacts.kernel.image_code import function_starts, holder, image_sites, source_name, starts_in
+from hostproof.artefacts.kernel.image_code import Functions, holder, image_sites, starts_in
 from hostproof.artefacts.kernel.instructions import MNEMONICS, sweep
 from hostproof.artefacts.kernel.kallsyms import read_kallsyms
 from hostproof.artefacts.kernel.questions import Interface, Questions
@@ -60,7 +60,7 @@ def kernel_of(pattern: str) -> tuple[Vmlinux, Symbols]:
 def text_of(kernel: Vmlinux, symbols: Symbols) -> tuple[int, bytes, list[int]]:
     section = kernel.section(".text")
     assert section
-    return section.address, bytes(kernel.bytes_of(section)), starts_in(section, function_starts(symbols)).tolist()
+    return section.address, bytes(kernel.bytes_of(section)), starts_in(section, Functions(symbols)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,10 @@ def test_instructions_in_the_text_are_as_many_as_were_measured(name: str, expect
     address, code, starts = text_of(kernel, symbols)
 
     (swept,) = sweep([(code, starts)], kernel.architecture, tuple(expected))
+    functions = Functions(symbols)
     actual = {}
     for mnemonic, offsets in swept.found.items():
-        holders = {source_name(each.name) for offset in offsets if (each := holder(symbols, address + offset))}
+        holders = {each for offset in offsets if (each := holder(functions, address + offset))}
         actual[mnemonic] = (len(offsets), len(holders))
 
     assert expected == actual
@@ -135,8 +136,7 @@ def test_a_sweep_agrees_with_capstone_on_every_instruction(name: str) -> None:
             size, mnemonic = theirs.get(position, (0, ""))
             own = steps[position]
             if size not in (0, own or 1) and position + own <= end and not excused(code[position:], mnemonic, own):
-                function = holder(symbols, address + position)
-                wrong.append((code[position : position + 8].hex(), mnemonic, own, function and function.name))
+                wrong.append((code[position : position + 8].hex(), mnemonic, own, str(symbols.at(address + position))))
             position += own or 1
 
     assert not wrong
@@ -160,11 +160,11 @@ def test_calls_are_those_that_capstone_sees(name: str) -> None:
     disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     disassembler.skipdata = True
     expected: list[str] = []
+    functions = Functions(symbols)
     for begin, end in pairwise([*starts, len(code)]):
         for at, _, mnemonic, operands in disassembler.disasm_lite(code[begin:end], begin):
             if mnemonic[0] in "cj" and operands.startswith("0x") and int(operands, 16) + address in wanted:
-                function = holder(symbols, address + at)
-                expected.append(source_name(function.name) if function else "")
+                expected.append(holder(functions, address + at))
 
     text = Vmlinux(
         kernel.name, kernel.architecture, kernel.data, "", tuple(s for s in kernel.sections if s.name == ".text")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import struct
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostproof.artefacts.kernel.image_code import function_starts
+from hostproof.artefacts.kernel.image_code import Functions
 from hostproof.artefacts.kernel.init_tables import (
     initcalls,
     module_parameters,
@@ -50,7 +49,7 @@ def test_initcalls_lie_between_their_symbols() -> None:
     section = kernel.section(".init.data")
     assert section
 
-    found = initcalls(kernel, symbols, function_starts(symbols))
+    found = initcalls(kernel, symbols, Functions(symbols))
 
     assert found
     assert found.found == "__initcall_start"
@@ -66,7 +65,7 @@ def test_initcalls_of_consoles_are_initcalls() -> None:
         ],
     )
 
-    found = initcalls(kernel, symbols, function_starts(symbols))
+    found = initcalls(kernel, symbols, Functions(symbols))
 
     assert found
     assert set(found.entries) == {"fn3", "fn4"}
@@ -76,7 +75,7 @@ def test_initcalls_may_be_addresses() -> None:
     table = b"".join(struct.pack("<Q", AT[name]) for name in ("fn5", "fn6"))
     kernel, symbols = link(MANY, data=[(".init.data", "__initcall_start,__initcall_end", table)])
 
-    found = initcalls(kernel, symbols, function_starts(symbols))
+    found = initcalls(kernel, symbols, Functions(symbols))
 
     assert found
     assert set(found.entries) == {"fn5", "fn6"}
@@ -93,7 +92,7 @@ def test_without_symbols_of_data_initcalls_are_a_long_run(width: int) -> None:
     section = kernel.section(".init.data")
     assert section
 
-    found = initcalls(kernel, symbols, function_starts(symbols))
+    found = initcalls(kernel, symbols, Functions(symbols))
 
     assert found
     assert found.found == "structure"
@@ -104,7 +103,7 @@ def test_without_symbols_of_data_initcalls_are_a_long_run(width: int) -> None:
 def test_a_short_run_is_no_table() -> None:
     kernel, symbols = link(MANY, data=[(".init.data", "", distances(DATA, names_of(20)) + bytes(64))], complete=False)
 
-    assert initcalls(kernel, symbols, function_starts(symbols)) is None
+    assert initcalls(kernel, symbols, Functions(symbols)) is None
 
 
 def test_setup_parameters_lie_between_their_symbols() -> None:
@@ -114,7 +113,7 @@ def test_setup_parameters_lie_between_their_symbols() -> None:
     section = kernel.section(".init.data")
     assert section
 
-    found = setup_parameters(kernel, symbols, function_starts(symbols))
+    found = setup_parameters(kernel, symbols, Functions(symbols))
 
     assert found
     assert list(found.entries) == ["nopti", "random.trust_cpu", "console", "acpi_off,"]
@@ -132,7 +131,7 @@ def test_without_symbols_of_data_setup_parameters_are_a_long_run(stray: bool) ->
         MANY, data=[(".rodata", "", text + b"\xff\xff\0"), (".init.data", "", table)], complete=False
     )
 
-    found = setup_parameters(kernel, symbols, function_starts(symbols))
+    found = setup_parameters(kernel, symbols, Functions(symbols))
 
     assert found
     assert found.found == "structure"
@@ -169,7 +168,7 @@ def test_a_section_param_that_is_no_table_is_not_taken_for_an_empty_one(table: b
 
 def test_an_image_without_tables_has_none() -> None:
     kernel, symbols = link(MANY)
-    functions = function_starts(symbols)
+    functions = Functions(symbols)
 
     assert initcalls(kernel, symbols, functions) is None
     assert setup_parameters(kernel, symbols, functions) is None
@@ -192,7 +191,7 @@ def test_any_bytes_are_searched_for_tables(data: bytes, named: bool, flat: bool,
     kernel = Vmlinux("vmlinux", "x86_64", data, "", sections, flat)
     names = ["f", "__initcall_start", "__initcall_end", "__setup_start", "__setup_end", "g"] if named else ["f"] * 6
     symbols = Symbols([0, DATA, DATA + end, DATA, DATA + end, DATA + 2 * PAGE], "tddddt", names, complete=named)
-    functions = np.array([0, DATA + 2 * PAGE], dtype=np.uint64)
+    functions = Functions(symbols)
 
     for table in (
         initcalls(kernel, symbols, functions),

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hostproof.artefacts.kernel.facts import Answer
 from hostproof.artefacts.kernel.image_code import (
     ARCHITECTURES,
     REPLACEMENTS,
+    Functions,
     calls_of,
-    function_starts,
     holder,
     source_name,
     starts_in,
@@ -39,6 +36,8 @@ __all__ = ["image_answers"]
 
 Answers = Iterator[tuple[str, Answer]]
 
+_SAME = 256
+"""So many symbols of one name are looked at; Debian's 7.2.13 has 19 functions `type_show`, the most of one name."""
 _STUB = {"x86_64": frozenset({"mem_encrypt", "no5lvl", "nokaslr"})}
 """Parameters that only the stub reads which unpacks the kernel, and which the unpacked kernel need not know.
 
@@ -54,11 +53,11 @@ def image_answers(
     `builtin` are the names of built-in modules. Facts of other modules (`symbol.MODULE.SYMBOL`) are not answered here, and
     none of any module where `builtin` is None.
     """
-    functions = function_starts(symbols)
+    functions = Functions(symbols)
     answers: dict[str, Answer] = {}
     answers |= _symbols(kernel, symbols, _of_image(questions.of("symbol"), builtin))
-    answers |= _calls(kernel, symbols, _of_image(questions.of("calls"), builtin))
-    answers |= _instructions(kernel, symbols, functions, sorted(questions.of("instruction")))
+    answers |= _calls(kernel, functions, _of_image(questions.of("calls"), builtin))
+    answers |= _instructions(kernel, functions, sorted(questions.of("instruction")))
     answers |= _parameters(kernel, symbols, functions, sorted(questions.of("parameter")))
     answers |= _initcalls(kernel, symbols, functions, sorted(questions.of("initcall")))
     answers |= _sections(kernel, sorted(questions.of("section")))
@@ -82,7 +81,7 @@ def _named(symbols: Symbols, names: Collection[str]) -> dict[str, list[Symbol]]:
     found: dict[str, list[Symbol]] = {name: [] for name in wanted}
     for index, name in enumerate(symbols.names):
         source = source_name(name)
-        if source in wanted:
+        if source in wanted and len(found[source]) < _SAME:
             found[source].append(symbols.symbol(index))
     for source, variants in found.items():
         variants.sort(key=lambda symbol: (symbol.name != source, "." in symbol.name, symbol.address))
@@ -110,21 +109,22 @@ def _symbols(kernel: Vmlinux, symbols: Symbols, asked: dict[str, str]) -> Answer
         yield f"symbol.{rest}", answer
 
 
-def _calls(kernel: Vmlinux, symbols: Symbols, asked: dict[str, str]) -> Answers:
-    found = _named(symbols, asked.values()) if asked else {}
+def _calls(kernel: Vmlinux, functions: Functions, asked: dict[str, str]) -> Answers:
+    found = _named(functions.symbols, asked.values()) if asked else {}
     for rest, name in asked.items():
         each = [symbol for symbol in found[name] if symbol.is_function]
         if kernel.architecture not in ARCHITECTURES:
             answer = Answer(None, note=f"the text of {kernel.architecture} is not read")
         elif each:
-            called = calls_of(kernel, symbols, each)
-            answer = Answer(called, each[0].name, kernel.offset_of(each[0].address), note=_several(each, name))
+            called = calls_of(kernel, functions, each)
+            note = _several(each, name) if called is not None else "the function is longer than functions are"
+            answer = Answer(called, each[0].name, kernel.offset_of(each[0].address), note=note)
         else:
             answer = Answer((), note="no such function, or it was inlined everywhere")
         yield f"calls.{rest}", answer
 
 
-def _instructions(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64], asked: Sequence[str]) -> Answers:
+def _instructions(kernel: Vmlinux, functions: Functions, asked: Sequence[str]) -> Answers:
     own = MNEMONICS.get(kernel.architecture, frozenset())
     first: dict[str, Answer] = {}
     sought = [name for name in asked if name in own]
@@ -134,12 +134,11 @@ def _instructions(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint6
         missing = [name for name in sought if name not in first]
         for name, offsets in find_instructions(code, starts, kernel.architecture, missing).items():
             for offset in offsets:
-                function = holder(symbols, section.address + offset)
-                if function is None and kernel.flat:
+                function = holder(functions, section.address + offset)
+                if not function and kernel.flat:
                     continue  # data that looks like an instruction
                 note = "" if function else f"in {section.name}, in no function"
-                symbol = source_name(function.name) if function else section.name
-                first[name] = Answer(True, symbol, section.offset + offset, note=note)
+                first[name] = Answer(True, function or section.name, section.offset + offset, note=note)
                 break
     for name in asked:
         elsewhere = any(name in names for names in MNEMONICS.values())
@@ -152,7 +151,7 @@ def _instructions(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint6
         yield f"instruction.{name}", answer
 
 
-def _parameters(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64], asked: Sequence[str]) -> Answers:
+def _parameters(kernel: Vmlinux, symbols: Symbols, functions: Functions, asked: Sequence[str]) -> Answers:
     if not asked:
         return
     tables = (setup_parameters(kernel, symbols, functions), module_parameters(kernel, symbols))
@@ -192,7 +191,7 @@ def _text(kernel: Vmlinux, name: str) -> int | None:
     return None
 
 
-def _initcalls(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64], asked: Sequence[str]) -> Answers:
+def _initcalls(kernel: Vmlinux, symbols: Symbols, functions: Functions, asked: Sequence[str]) -> Answers:
     if not asked:
         return
     table = initcalls(kernel, symbols, functions)

@@ -15,7 +15,7 @@ were inlined, and the code of `.altinstr_replacement`, which belongs to no funct
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +32,9 @@ from hostproof.artefacts.kernel.x86_lengths import REACH, Offsets, follow
 __all__ = [
     "ARCHITECTURES",
     "REPLACEMENTS",
+    "Functions",
     "branches",
     "calls_of",
-    "function_starts",
     "holder",
     "image_sites",
     "source_name",
@@ -48,6 +48,10 @@ REPLACEMENTS = ".altinstr_replacement"
 """Instructions that the kernel copies over others when it boots; they stand in no function."""
 
 Addresses = NDArray[np.uint64]
+_WORD = (1 << 64) - 1
+_LONGEST = 1 << 20
+"""Bytes of a function, its variants included, that are searched for calls; the longest of Debian's 7.2.13 is `do_jit`
+with 20 KiB."""
 
 
 def source_name(name: str) -> str:
@@ -63,27 +67,49 @@ def text_sections(kernel: Vmlinux) -> list[ImageSection]:
     return [section for section in kernel.sections if section.executable and section.name != REPLACEMENTS]
 
 
-def function_starts(symbols: Symbols) -> Addresses:
-    """The addresses of all functions, rising."""
-    letters = np.frombuffer(symbols.types.encode("latin-1", "replace"), dtype=np.uint8)
-    addresses = np.asarray(symbols.addresses, dtype=np.uint64)
-    found: Addresses = addresses[np.isin(letters, np.frombuffer(b"TtWw", dtype=np.uint8))]
-    once: Addresses = found[np.append(True, found[1:] != found[:-1])[: found.size]]
-    return once
+class Functions:
+    """Which function an address belongs to, as `Symbols.at` tells, at a cost that no number of equal addresses changes."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self.symbols = symbols
+        addresses = np.asarray(symbols.addresses, dtype=np.uint64)
+        letters = np.frombuffer(symbols.types.encode("latin-1", "replace"), dtype=np.uint8)
+        first = np.append(True, addresses[1:] != addresses[:-1])[: addresses.size]
+        functions = np.flatnonzero(np.isin(letters, np.frombuffer(b"TtWw", dtype=np.uint8)))
+        self._addresses: Addresses = addresses[first]
+        groups = (np.cumsum(first) - 1)[functions]
+        once = np.append(True, groups[1:] != groups[:-1])[: groups.size]
+        self._index = np.full(self._addresses.size, -1, dtype=np.intp)
+        self._index[groups[once]] = functions[once]
+        self.starts: Addresses = self._addresses[groups[once]]
+        """The addresses of all functions, rising, each once."""
+
+    def of(self, addresses: Addresses) -> list[int]:
+        """The position in the table of symbols of the function that each address lies in, -1 where that is none."""
+        place = np.searchsorted(self._addresses, addresses, side="right") - 1
+        inside = place >= 0
+        if self._addresses.size:
+            inside &= (place < self._addresses.size - 1) | (addresses == self._addresses[-1])
+        found: list[int] = np.where(inside, np.append(self._index, -1)[place], -1).tolist()
+        return found
+
+    def at(self, address: int) -> str:
+        """The name of the function that `address` lies in, empty where that is none."""
+        (index,) = self.of(np.array([address & _WORD], dtype=np.uint64))
+        return self.symbols.names[index] if index >= 0 else ""
 
 
-def holder(symbols: Symbols, address: int) -> Symbol | None:
-    """The function that the instruction at `address` belongs to."""
-    symbol = symbols.at(address)
-    return symbol if symbol is not None and symbol.is_function else None
+def holder(functions: Functions, address: int) -> str:
+    """The function that the instruction at `address` belongs to, by the name that the source has; empty if none."""
+    return source_name(functions.at(address))
 
 
-def starts_in(section: ImageSection, functions: Addresses) -> Offsets:
+def starts_in(section: ImageSection, functions: Functions) -> Offsets:
     """Offsets into the section where functions begin, its first byte among them."""
-    first, last = np.searchsorted(
-        functions, np.array([section.address, section.address + section.size], dtype=np.uint64)
-    )
-    offsets = (functions[first:last] - np.uint64(section.address)).astype(np.intp)
+    starts = functions.starts
+    first = np.searchsorted(starts, np.uint64(section.address))
+    last = np.searchsorted(starts, np.uint64(min(section.address + section.size, _WORD)))
+    offsets = (starts[first:last] - np.uint64(section.address)).astype(np.intp)
     return offsets if offsets.size and offsets[0] == 0 else np.append(np.zeros(1, dtype=np.intp), offsets)
 
 
@@ -172,17 +198,17 @@ def image_sites(kernel: Vmlinux, symbols: Symbols, interfaces: Sequence[Interfac
             by_instruction.setdefault(mnemonic, []).append(interface.id)
     counts: dict[str, int] = {}
     functions: dict[str, set[str]] = {}
-    starts = function_starts(symbols)
+    table = Functions(symbols)
     for section in text_sections(kernel):
-        code, begins = kernel.bytes_of(section), starts_in(section, starts)
+        code, begins = kernel.bytes_of(section), starts_in(section, table)
         found = _call_sites(code, section, begins, kernel.architecture, wanted.by_address)
         for mnemonic, offsets in find_instructions(code, begins.tolist(), kernel.architecture, by_instruction).items():
             found.extend((offset, by_instruction[mnemonic]) for offset in offsets)
-        for offset, ids in found:
-            function = holder(symbols, section.address + offset)
-            if function is None and kernel.flat:
+        places = np.array([offset for offset, _ in found], dtype=np.uint64) + np.uint64(section.address)
+        for (_, ids), index in zip(found, table.of(places), strict=True):
+            if index < 0 and kernel.flat:
                 continue  # data that looks like an instruction
-            name = source_name(function.name) if function else ""
+            name = source_name(symbols.names[index]) if index >= 0 else ""
             for id in set(ids) - wanted.of(name):
                 counts[id] = counts.get(id, 0) + 1
                 functions.setdefault(id, set()).update([name] if name else [])
@@ -214,34 +240,37 @@ def _call_sites(
     return [(place, near[goal]) for place, goal in zip(at.tolist(), target.tolist(), strict=True)]
 
 
-def calls_of(kernel: Vmlinux, symbols: Symbols, functions: Iterable[Symbol]) -> tuple[str, ...]:
+def calls_of(kernel: Vmlinux, table: Functions, functions: Iterable[Symbol]) -> tuple[str, ...] | None:
     """What the functions call or jump to directly, by the names that the source has, sorted; themselves left out.
 
-    Where several functions share the target's address, all their names are given. Raises ValueError for an
-    architecture that is not among `ARCHITECTURES`.
+    Where several functions share the target's address, all their names are given. None where the functions are longer
+    than functions are. Raises ValueError for an architecture that is not among `ARCHITECTURES`.
     """
-    called: set[str] = set()
-    own: set[str] = set()
-    for function in functions:
-        own.add(source_name(function.name))
-        code = kernel.read(function.address, function.size)
+    parts = {function.address: function.size for function in functions}
+    if sum(parts.values()) > _LONGEST:
+        return None
+    targets: set[int] = set()
+    for address, size in parts.items():
+        code = kernel.read(address, size)
         if not code:
             continue
         at, target = branches(code, kernel.architecture)
         real = None if kernel.architecture == "aarch64" else _confirmed(code, np.zeros(1, dtype=np.intp), at)
         for place, offset in zip(at.tolist(), target.tolist(), strict=True):
-            if (real is None or place in real) and not 0 <= offset < function.size:
-                called.update(_names_at(symbols, function.address + offset))
-    return tuple(sorted(called - own))
+            if (real is None or place in real) and not 0 <= offset < size:
+                targets.add(address + offset & _WORD)
+    own = {source_name(name) for address in parts for name in _names_at(table, [address])}
+    return tuple(sorted(set(_names_at(table, sorted(targets))) - own))
 
 
-def _names_at(symbols: Symbols, address: int) -> Iterator[str]:
-    """The function that `address` lies in, and all others that begin there."""
-    function = holder(symbols, address)
-    if function is None:
-        return
-    yield source_name(function.name)
-    if function.address == address:
-        for index in range(bisect_left(symbols.addresses, address), bisect_right(symbols.addresses, address)):
-            if symbols.types[index] in "TtWw":
-                yield source_name(symbols.names[index])
+def _names_at(table: Functions, addresses: Sequence[int]) -> Iterator[str]:
+    """The functions that the addresses lie in, and all others that begin where one of them points to."""
+    symbols = table.symbols
+    for address, index in zip(addresses, table.of(np.array(addresses, dtype=np.uint64)), strict=True):
+        if index < 0:
+            continue
+        yield source_name(symbols.names[index])
+        if symbols.addresses[index] == address:
+            for other in range(index + 1, bisect_right(symbols.addresses, address)):
+                if symbols.types[other] in "TtWw":
+                    yield source_name(symbols.names[other])

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hostproof.artefacts.kernel.symbols import Symbols, base_name
+from hostproof.artefacts.kernel.image_code import Functions, source_name
+from hostproof.artefacts.kernel.symbols import Symbols
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
 
 __all__ = ["Entry", "Table", "initcalls", "module_parameters", "parameter_name", "setup_parameters"]
@@ -68,10 +69,10 @@ def parameter_name(text: str) -> str:
     return text.partition("=")[0].replace("-", "_")
 
 
-def initcalls(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64]) -> Table | None:
+def initcalls(kernel: Vmlinux, symbols: Symbols, functions: Functions) -> Table | None:
     """The functions that the kernel calls when it starts, by the name that the source has; None where no table is found.
 
-    `functions` are the addresses of all functions, rising.
+    `functions` are those of the image.
     """
     entries: dict[str, Entry] = {}
     for start, end in (("__initcall_start", "__initcall_end"), ("__con_initcall_start", "__con_initcall_end")):
@@ -80,8 +81,8 @@ def initcalls(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64]) 
             continue
         for width in (4, 8):
             targets = _targets(kernel, span, width)
-            if targets.size and _among(targets, functions).all():
-                entries |= _initcall_entries(symbols, targets, span, width)
+            if targets.size and _among(targets, functions.starts).all():
+                entries |= _initcall_entries(functions, targets, span, width)
                 break
     if entries:
         return Table(entries, "__initcall_start")
@@ -89,19 +90,19 @@ def initcalls(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64]) 
         span = _Span(section.address, section.offset, section.size)
         for width in (4, 8):
             targets = _targets(kernel, span, width)
-            first, count = _longest(_among(targets, functions), 1)
+            first, count = _longest(_among(targets, functions.starts), 1)
             if count >= _RUN * 2:
                 run = _Span(span.address + first * width, span.offset + first * width, count * width)
-                return Table(_initcall_entries(symbols, targets[first : first + count], run, width), "structure")
+                return Table(_initcall_entries(functions, targets[first : first + count], run, width), "structure")
     return None
 
 
-def _initcall_entries(symbols: Symbols, targets: Words, span: _Span, width: int) -> dict[str, Entry]:
+def _initcall_entries(functions: Functions, targets: Words, span: _Span, width: int) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    for index, target in enumerate(targets[:_LIMIT].tolist()):
-        function = symbols.at(target)
-        if function is not None:
-            entries.setdefault(base_name(function.name), Entry(function.name, span.offset + index * width))
+    names = functions.symbols.names
+    for index, function in enumerate(functions.of(targets[:_LIMIT])):
+        if function >= 0:
+            entries.setdefault(source_name(names[function]), Entry(names[function], span.offset + index * width))
     return entries
 
 
@@ -117,10 +118,10 @@ def _targets(kernel: Vmlinux, span: _Span, width: int) -> Words:
     return targets
 
 
-def setup_parameters(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.uint64]) -> Table | None:
+def setup_parameters(kernel: Vmlinux, symbols: Symbols, functions: Functions) -> Table | None:
     """Parameters of `__setup` and `early_param`, by `parameter_name`; None where no table is found."""
     span = _between(kernel, symbols, "__setup_start", "__setup_end")
-    if span is not None and span.size % 24 == 0 and (entries := _setup_entries(kernel, symbols, span)):
+    if span is not None and span.size % 24 == 0 and (entries := _setup_entries(kernel, functions, span)):
         return Table(entries, "__setup_start")
     bounds = kernel.sections[0].address, kernel.sections[-1].address + kernel.sections[-1].size
     for section in _data_sections(kernel):
@@ -131,28 +132,27 @@ def setup_parameters(kernel: Vmlinux, symbols: Symbols, functions: NDArray[np.ui
             continue
         texts = (words[:-2] >= np.uint64(bounds[0])) & (words[:-2] < np.uint64(bounds[1]))
         early = (words[2:] == 0) | (words[2:] == 1 if _order(kernel) == "<" else words[2:] == 1 << 32)
-        first, count = _longest(texts & early & _among(words[1:-1], functions), 3)
+        first, count = _longest(texts & early & _among(words[1:-1], functions.starts), 3)
         named = np.array([bool(kernel.text_at(int(text))) for text in words[first : first + count * 3 : 3][:_LIMIT]])
         begin, count = _longest(named, 1)
         if count >= _RUN:
             first += begin * 3
             span = _Span(whole.address + first * 8, whole.offset + first * 8, count * 24)
-            if entries := _setup_entries(kernel, symbols, span):
+            if entries := _setup_entries(kernel, functions, span):
                 return Table(entries, "structure")
     return None
 
 
-def _setup_entries(kernel: Vmlinux, symbols: Symbols, span: _Span) -> dict[str, Entry] | None:
+def _setup_entries(kernel: Vmlinux, functions: Functions, span: _Span) -> dict[str, Entry] | None:
     """The entries of a table of `obs_kernel_param`, or None where it is none."""
     entries: dict[str, Entry] = {}
-    for index in range(min(span.size // 24, _LIMIT)):
-        offset = span.offset + index * 24
-        text_at, setup = struct.unpack_from(f"{_order(kernel)}QQ", kernel.data, offset)
+    words = _targets(kernel, span, 8)[: _LIMIT * 3]
+    for index, (text_at, function) in enumerate(zip(words[::3].tolist(), functions.of(words[1::3]), strict=False)):
         text = kernel.text_at(text_at)
         if not text:
             return None
-        function = symbols.at(setup)
-        entries.setdefault(parameter_name(text), Entry(function.name if function else text, offset))
+        symbol = functions.symbols.names[function] if function >= 0 else text
+        entries.setdefault(parameter_name(text), Entry(symbol, span.offset + index * 24))
     return entries
 
 
