@@ -8,18 +8,19 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.kernel.config import Config, read_config
 from hostproof.artefacts.kernel.facts import Answer, KernelFacts, Module
-from hostproof.artefacts.kernel.image import Image
+from hostproof.artefacts.kernel.image import Image, embedded_config, read_image
 from hostproof.artefacts.kernel.package import Label
 from hostproof.artefacts.kernel.questions import Questions
 from hostproof.artefacts.kernel.tree import Parts, Reading, Tree, preferred
-from hostproof.artefacts.kernel.unpack import open_image
 from hostproof.errors import InputError
 from hostproof.place import Place
 
 if TYPE_CHECKING:
     from hostproof.artefacts.kernel.image_facts import ImageReading
+    from hostproof.artefacts.kernel.unpack import OpenImage
 
 __all__ = ["from_config", "from_image", "from_tree", "merge"]
 
@@ -74,10 +75,24 @@ def _code(tree: Tree, parts: Parts, notes: list[str]) -> ImageReading | None:
         return None
     from hostproof.artefacts.kernel.image_facts import read_image_facts
 
-    opened = open_image(parts.image_data, f"{tree.source}!{parts.image_name}", tree.limits)
+    opened = _opened(parts.image_data, f"{tree.source}!{parts.image_name}", tree.limits, notes)
+    if opened is None:
+        return None
     reading = read_image_facts(opened, tree.questions, parts.builtin)
     notes.extend(reading.facts.notes)
     return reading
+
+
+def _opened(data: bytes, name: str, limits: Limits, notes: list[str]) -> OpenImage | None:
+    """The image, or None where it is sound and nothing can be told of its code."""
+    from hostproof.artefacts.kernel.flat_image import WithoutKallsyms  # which needs numpy
+    from hostproof.artefacts.kernel.unpack import open_image
+
+    try:
+        return open_image(data, name, limits)
+    except WithoutKallsyms as error:
+        notes.append(f"{name}: {error.message}; nothing is told of its code")
+        return None
 
 
 def _counted(questions: Questions | None) -> tuple[str, ...]:
@@ -109,16 +124,19 @@ def _modules_notes(source: str, parts: Parts, modules: list[Module], *, known: b
 
 def from_image(data: bytes, name: str, reading: Reading) -> KernelFacts:
     """The facts of an image alone, with the configuration that it carries, if any. Raises InputError."""
-    opened = open_image(data, name, reading.limits)
-    image, text = opened.image(), opened.config()
-    config = read_config(text, f"{name}!IKCONFIG") if text else None
     notes = [f"{name} is an image alone: its {MODULES_UNKNOWN}; give their directory or package too"]
+    opened = _opened(data, name, reading.limits, notes) if reading.questions is not None else None
+    if opened is not None:
+        image, text = opened.image(), opened.config()
+    else:
+        image, text = read_image(data, name, reading.limits), embedded_config(data, name, reading.limits)
+    config = read_config(text, f"{name}!IKCONFIG") if text else None
     if config is None:
         notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or {CONFIG_UNKNOWN}")
     if not image.release:
         notes.append(f"{name} ({image.kind}) does not say its release")
     code = None
-    if reading.questions is not None:
+    if opened is not None and reading.questions is not None:
         from hostproof.artefacts.kernel.image_facts import read_image_facts
 
         code = read_image_facts(opened, reading.questions, None)

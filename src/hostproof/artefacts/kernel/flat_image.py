@@ -25,7 +25,7 @@ from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["read_flat"]
+__all__ = ["WithoutKallsyms", "read_flat"]
 
 Addresses = npt.NDArray[np.uint64]
 
@@ -47,11 +47,15 @@ PARTS = (
 )
 
 
+class WithoutKallsyms(InputError):
+    """A flat kernel that is sound and has no kallsyms, so that nothing can be told of its code."""
+
+
 def read_flat(data: bytes, name: str, architecture: str) -> Vmlinux:
     """The kernel in a flat image, with its symbols. Raises InputError where it cannot be told where it lies."""
     tables = find_name_tables(data, name, FORMS[architecture])
     if tables is None:
-        raise InputError(
+        raise WithoutKallsyms(
             "a flat kernel without kallsyms: nothing tells where it lies",
             place=Place(name),
             expected="the token table of kallsyms, which CONFIG_KALLSYMS=y builds in",

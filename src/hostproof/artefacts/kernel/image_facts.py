@@ -10,14 +10,20 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from hostproof.artefacts.kernel.facts import Answer, ImageFacts
 from hostproof.artefacts.kernel.questions import Questions
 from hostproof.artefacts.kernel.symbols import Symbols
 from hostproof.artefacts.kernel.unpack import OpenImage
+from hostproof.artefacts.kernel.vmlinux import Vmlinux
 
 __all__ = ["ImageReading", "read_image_facts"]
 
+MAX_SOURCES = 4096
+"""Names of source files that are kept; Debian's kernels name 1,000 to 1,400."""
+MAX_TEXTS = 1 << 17
+"""Texts with such a name that are looked at."""
 _KMOD = re.compile(r"__initcall__kmod_(\w+?)__\d+_\d+_")
 
 
@@ -46,6 +52,7 @@ def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[
         unpacked_sha256=kernel.sha256,
         types=len(types) if types is not None else 0,
         text_bytes=sum(section.size for section in kernel.sections if section.executable),
+        sources=_sources(kernel),
     )
     if symbols is None:
         note = f"{name} holds no kallsyms: nothing is told of its code"
@@ -63,6 +70,15 @@ def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[
         notes=tuple(_limits_of(name, symbols, facts)),
     )
     return ImageReading(facts, answers)
+
+
+def _sources(kernel: Vmlinux) -> tuple[str, ...]:
+    """The source files that texts outside of its code name, sorted."""
+    from hostproof.artefacts.kernel.module_answers import named_sources
+
+    data = (bytes(kernel.bytes_of(section)) for section in kernel.sections if not section.executable)
+    found = set(islice((name for part in data for name in named_sources(part)), MAX_TEXTS))
+    return tuple(sorted(found)[:MAX_SOURCES])
 
 
 def _initialised(symbols: Symbols) -> list[str] | None:

@@ -30,7 +30,7 @@ from hostproof.artefacts.kernel.symbols import base_name
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["MAX_SOURCES", "answer", "source_files"]
+__all__ = ["MAX_SOURCES", "answer", "named_sources", "source_files"]
 
 STT_FILE = 4
 SHF_ALLOC, SHF_STRINGS, SHF_EXECINSTR = 2, 0x20, 4
@@ -78,11 +78,12 @@ def source_files(elf: Elf) -> tuple[str, ...]:
         if read > len(elf.data):
             place = Place(elf.name, offset=section.offset)
             raise InputError(f"sections of strings overlap: {read} bytes", place=place, expected="a kernel module")
-        found.update(_named(bytes(elf.bytes_of(section))))
+        found.update(named_sources(bytes(elf.bytes_of(section))))
     return tuple(sorted(found)[:MAX_SOURCES])
 
 
-def _named(data: bytes) -> Iterator[str]:
+def named_sources(data: bytes) -> Iterator[str]:
+    """The `.c` files outside of include directories that NUL-terminated strings in `data` name, as often as they do."""
     end = data.find(b".c\0")
     while end >= 0:
         start = max(data.rfind(b"\0", max(0, end - MAX_PATH), end) + 1, end - MAX_PATH, 0)

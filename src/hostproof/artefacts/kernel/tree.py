@@ -28,7 +28,7 @@ from hostproof.artefacts.archive.member import inside
 from hostproof.artefacts.kernel import builtin
 from hostproof.artefacts.kernel.changelog import Changelog, read_changelog
 from hostproof.artefacts.kernel.config import Config, read_config
-from hostproof.artefacts.kernel.facts import Module
+from hostproof.artefacts.kernel.facts import Answer, Module
 from hostproof.artefacts.kernel.image import Image, read_image
 from hostproof.artefacts.kernel.module import SUFFIXES, ModuleFile, read_modules
 from hostproof.artefacts.kernel.questions import Questions
@@ -59,6 +59,10 @@ BATCH_BYTES = 8 << 20
 PACKED = 4  # how many times its size a packed module unpacks to, about
 IN_FLIGHT = 4  # batches that wait for a thread
 MAX_ALIASES = 64 << 20  # characters of all aliases of a kernel; Debian's stock kernel has one million
+
+MAX_NAMES = (
+    16 << 20
+)  # characters of names of functions and source files in what modules say; with that kernel 0.4 million
 
 
 def workers() -> int:
@@ -113,6 +117,7 @@ class Tree:
         self._batch_bytes = 0
         self._pending: deque[tuple[list[Parts], Future[list[ModuleFile]]]] = deque()
         self._aliases = 0
+        self._names = 0
 
     def wants(self, path: str) -> bool:
         """Whether the file at `path` is one to `add`."""
@@ -167,7 +172,9 @@ class Tree:
             self._settle()
             file = self._of(original[1]).modules.get(original[2])
             if file is not None:
-                self._of(release).modules[rest] = replace(file, module=replace(file.module, path=rest))
+                answers = {name: replace(answer, module=rest) for name, answer in file.answers.items()}
+                again = replace(file, module=replace(file.module, path=rest), answers=answers)
+                self._keep(self._of(release), rest, again)
                 return
         self.note(f"{path} is a link to {target}, which was not followed")
 
@@ -215,6 +222,14 @@ class Tree:
                 place=Place(f"{self.source}!{path}"),
                 expected="a kernel package",
             )
+        self._names += sum(sum(map(len, sites.functions)) for sites in module.sites.values())
+        self._names += sum(map(len, module.sources)) + sum(map(_length, file.answers.values()))
+        if self._names > MAX_NAMES:
+            raise InputError(
+                f"names of functions and source files of more than {MAX_NAMES >> 20} MiB",
+                place=Place(f"{self.source}!{path}"),
+                expected="a kernel package",
+            )
         parts.modules[path] = file
 
     def _settle(self) -> None:
@@ -247,6 +262,10 @@ def _classify(path: str) -> tuple[str, str, str] | None:
     if found := _BOOT.fullmatch(path):
         return ("config" if found[1] == "config" else "image"), found[2], path
     return None
+
+
+def _length(answer: Answer) -> int:
+    return sum(map(len, answer.value)) if isinstance(answer.value, tuple) else 0
 
 
 def preferred(modules: dict[str, ModuleFile]) -> tuple[list[Module], list[str]]:
