@@ -137,7 +137,7 @@ def encode(value: KernelDiff) -> bytes:
 
 
 def _by_name(view: Surface) -> dict[str, Driver]:
-    return {driver.name: driver for driver in view.drivers}
+    return {driver.name: driver for driver in reversed(view.drivers)}  # the nearest way in, where a name is there twice
 
 
 def _reached(reach: Reach | None) -> bool:

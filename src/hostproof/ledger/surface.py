@@ -7,8 +7,8 @@ see stands beside them (`InterfaceTotal.blind`, `Surface.notes`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -132,21 +132,14 @@ class Surface(Struct, frozen=True):
     format: str = FORMAT
 
 
-@dataclass(frozen=True, slots=True)
-class _Sets:
-    """Names of modules by how the host reaches them."""
-
-    keys: Mapping[str, match.Keys]
-    reach: Mapping[str, Reach]
-
-
 def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, machine: Machine | None) -> Surface:
     """The surface of `kernel` under `technology`, with the devices of `machine` where a VM is given."""
     weights = {interface.id: interface.weight for interface in catalogue.interfaces.values()}
-    sets = _sets(kernel, technology, machine)
+    by_bus = match.presentable_by_bus(kernel)
+    reach = _reach(kernel, by_bus, technology, machine)
     modules = {module.name: module for module in kernel.modules or ()}
     closures = match.driver_texts(kernel, modules)
-    drivers = [_loadable(module, sets, closures[module.name], weights) for module in modules.values()]
+    drivers = [_loadable(module, reach, closures[module.name], weights) for module in modules.values()]
     drivers += _built_in(catalogue, kernel, technology, machine)
     order = list(Reach)
     drivers.sort(key=lambda driver: (order.index(driver.reach), -driver.score, -(driver.text_bytes or 0), driver.name))
@@ -156,7 +149,7 @@ def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, m
         technology=technology.id,
         buses=list(technology.presentable_buses),
         drivers=drivers,
-        by_bus=_by_bus(kernel, drivers, technology),
+        by_bus=_by_bus(by_bus, drivers, technology),
         by_interface=_by_interface(catalogue, kernel, drivers),
         modules=len(modules),
         text_bytes=sum(module.text_bytes for module in modules.values()),
@@ -205,17 +198,14 @@ def _meets(identifier: str, names: Collection[str]) -> bool:
     return any(identifier == name or identifier.startswith(f"{name}-") for name in names)
 
 
-def _sets(kernel: KernelFacts, technology: Technology, machine: Machine | None) -> _Sets:
+def _reach(
+    kernel: KernelFacts, by_bus: Mapping[str, match.DriverSet], technology: Technology, machine: Machine | None
+) -> dict[str, Reach]:
     """For every module that the host reaches, how."""
     aliases = [alias for device in (machine.devices if machine else ()) for alias in device.aliases]
-    buses = technology.presentable_buses
-    everything = match.presentable(kernel, [*buses, *match.BEHIND_CONTROLLER, *match.BY_IDENTITY])
-    ways = (
-        (Reach.CONFIGURED, match.configured(kernel, aliases)),
-        (Reach.PRESENTABLE, match.narrowed(kernel, everything, buses)),
-        (Reach.BEHIND_CONTROLLER, match.narrowed(kernel, everything, match.BEHIND_CONTROLLER)),
-        (Reach.BY_IDENTITY, match.narrowed(kernel, everything, match.BY_IDENTITY)),
-    )
+    ways = [(Reach.CONFIGURED, match.configured(kernel, aliases))]
+    for way, buses in _ways(technology.presentable_buses):
+        ways += [(way, by_bus[bus]) for bus in buses if bus in by_bus]
     reach: dict[str, Reach] = {}
     for way, found in ways:
         for name in found.direct:
@@ -223,14 +213,14 @@ def _sets(kernel: KernelFacts, technology: Technology, machine: Machine | None) 
     for _, found in ways:
         for name in found.closure:
             reach.setdefault(name, Reach.NEEDED)
-    return _Sets(everything.keys, reach)
+    return reach
 
 
-def _loadable(module: Module, sets: _Sets, closure: int, weights: Mapping[str, int]) -> Driver:
+def _loadable(module: Module, reach: Mapping[str, Reach], closure: int, weights: Mapping[str, int]) -> Driver:
     buses = dict.fromkeys(name for alias in module.aliases if (name := match.bus(alias)))
     return Driver(
         name=module.name,
-        reach=sets.reach.get(module.name, Reach.NOT_REACHED),
+        reach=reach.get(module.name, Reach.NOT_REACHED),
         buses=list(buses),
         keys=len(module.aliases),
         path=module.path,
@@ -258,14 +248,16 @@ def _built_in(
 
 
 def _by_bus_alone(buses: Collection[str], presentable: Collection[str]) -> Reach:
-    for reach, way in (
+    return next((way for way, its in _ways(presentable) if not set(buses).isdisjoint(its)), Reach.NOT_REACHED)
+
+
+def _ways(presentable: Collection[str]) -> tuple[tuple[Reach, Collection[str]], ...]:
+    """The ways in by a bus, the nearest first, with their buses."""
+    return (
         (Reach.PRESENTABLE, presentable),
         (Reach.BEHIND_CONTROLLER, match.BEHIND_CONTROLLER),
         (Reach.BY_IDENTITY, match.BY_IDENTITY),
-    ):
-        if not set(buses).isdisjoint(way):
-            return reach
-    return Reach.NOT_REACHED
+    )
 
 
 def _score(sites: Mapping[str, Sites], weights: Mapping[str, int]) -> int:
@@ -278,13 +270,13 @@ def _counts(sites: Mapping[str, Sites]) -> list[SiteCount]:
     return [SiteCount(interface, found.count, list(found.functions)) for interface, found in order]
 
 
-def _by_bus(kernel: KernelFacts, drivers: Sequence[Driver], technology: Technology) -> list[BusTotal]:
+def _by_bus(sets: Mapping[str, match.DriverSet], drivers: Sequence[Driver], technology: Technology) -> list[BusTotal]:
     """Totals of every bus on which a driver binds, the heaviest first."""
     modules = {driver.name: driver for driver in drivers if not driver.built_in}
-    buses = dict.fromkeys(bus for driver in drivers for bus in driver.buses)
+    built_in = Counter(bus for driver in drivers if driver.built_in for bus in driver.buses)
     totals = []
-    for bus in buses:
-        found = match.presentable(kernel, [bus])
+    for bus in dict.fromkeys((*sets, *built_in)):
+        found = sets.get(bus, match.DriverSet((), (), 0, {}))
         direct = [modules[name] for name in found.direct]
         totals.append(
             BusTotal(
@@ -296,7 +288,7 @@ def _by_bus(kernel: KernelFacts, drivers: Sequence[Driver], technology: Technolo
                 text_bytes=sum(driver.text_bytes or 0 for driver in direct),
                 closure_bytes=found.text_bytes,
                 sites=sum(sites.count for driver in direct for sites in driver.sites),
-                built_in=sum(driver.built_in and bus in driver.buses for driver in drivers),
+                built_in=built_in[bus],
             )
         )
     order = list(Reach)

@@ -43,6 +43,7 @@ __all__ = [
     "matching",
     "narrowed",
     "presentable",
+    "presentable_by_bus",
 ]
 
 BEHIND_CONTROLLER = (
@@ -107,7 +108,7 @@ def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
     """The modules that these devices make the guest load."""
     modules = _modules(facts)
     found = matching({module.name: module.aliases for module in modules}, device_aliases, facts.source)
-    return _driver_set(modules, found)
+    return _driver_set({module.name: module for module in modules}, found)
 
 
 def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
@@ -119,7 +120,26 @@ def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
         keys = tuple((alias, "") for alias in module.aliases if alias.startswith(heads))
         if keys:
             found[module.name] = keys
-    return _driver_set(modules, found)
+    return _driver_set({module.name: module for module in modules}, found)
+
+
+def presentable_by_bus(facts: KernelFacts) -> dict[str, DriverSet]:
+    """For every bus that an alias names, in the order of the modules, what `presentable` gives for it alone.
+
+    Raises InputError where that are more steps along dependencies than a kernel takes.
+    """
+    modules = _modules(facts)
+    purse = _Purse(MAX_STEPS, facts.source, "steps along the dependencies of modules, bus by bus")
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for module in modules:
+        for alias in module.aliases:
+            if name := bus(alias):
+                found.setdefault(name, {}).setdefault(module.name, []).append((alias, ""))
+    by_name = {module.name: module for module in modules}
+    return {
+        name: _driver_set(by_name, {module: tuple(keys) for module, keys in keys.items()}, purse)
+        for name, keys in found.items()
+    }
 
 
 def narrowed(facts: KernelFacts, wider: DriverSet, buses: Sequence[str]) -> DriverSet:
@@ -130,7 +150,7 @@ def narrowed(facts: KernelFacts, wider: DriverSet, buses: Sequence[str]) -> Driv
         keys = tuple(pair for pair in pairs if pair[0].startswith(heads))
         if keys:
             found[name] = keys
-    return _driver_set(_modules(facts), found)
+    return _driver_set({module.name: module for module in _modules(facts)}, found)
 
 
 def _heads(buses: Sequence[str]) -> tuple[str, ...]:
@@ -146,9 +166,12 @@ def matching(
     Raises InputError naming `source` where the aliases are more than a kernel has.
     """
     _bounded(len(drivers), source)
+    devices = dict.fromkeys(device_aliases)
+    if not devices:
+        return {}
     index = AliasIndex(drivers, source)
     found: dict[str, dict[tuple[str, str], None]] = {}
-    for device in dict.fromkeys(device_aliases):
+    for device in devices:
         for form in _forms(device):
             for name, alias in index.lookup(form):
                 found.setdefault(name, {})[alias, device] = None
@@ -204,9 +227,8 @@ def _bounded(drivers: int, source: str) -> None:
         )
 
 
-def _driver_set(modules: Sequence[Module], found: Mapping[str, Keys]) -> DriverSet:
-    by_name = {module.name: module for module in modules}
-    closure = tuple(sorted(_closure(by_name, found)))
+def _driver_set(by_name: Mapping[str, Module], found: Mapping[str, Keys], purse: _Purse | None = None) -> DriverSet:
+    closure = tuple(sorted(_closure(by_name, found, purse)))
     return DriverSet(
         direct=tuple(sorted(found)),
         closure=closure,
