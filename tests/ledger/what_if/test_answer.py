@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from hostproof.artefacts.kernel.facts import Answer
 from hostproof.errors import UsageError
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.patterns import meets
@@ -13,7 +14,7 @@ from hostproof.ledger.what_if.candidates import candidates
 from hostproof.ledger.what_if.changes import Kind
 from hostproof.ledger.what_if.model import encode
 from tests.ledger.what_if.scenes import answer, assessed, instance, option, subject, suggested, world
-from tests.ledger.worlds import device, kernel, machine, mitigation, module, rule, verifier
+from tests.ledger.worlds import SOURCED, device, kernel, machine, mitigation, module, rule, verifier
 
 
 def test_the_one_change_that_closes_a_row_is_found_with_what_to_type() -> None:
@@ -308,3 +309,22 @@ class TestBytes:
 
         assert {what for what, _, _ in seen} == {"assessing changed VMs"}
         assert seen[-1][1] == seen[-1][2] == len(seen)
+
+
+def test_configuration_decides_of_a_kernel_that_is_built_anew() -> None:
+    """The image said that it scans early; an image without the option is another one, of which its configuration tells."""
+    mechanism = {
+        "id": "early-scan",
+        "name": "scans",
+        "image": "symbol.scan",
+        "package": 'config.SCAN == "y"',
+        **SOURCED,
+    }
+    here = world(
+        instance("x"), mechanism=[mechanism], mitigation=[mitigation("m", ["C11/x/*"], "not mechanism.early_scan")]
+    )
+    image = {"symbol.scan": Answer(True), "symbol.other": Answer(True)}
+
+    found = answer(here, subject(here, kernel=kernel({"SCAN": "y"}, answers=image)))
+
+    assert suggested(found, "CONFIG_SCAN=n").effect.closed == ["C11/x/T3"]

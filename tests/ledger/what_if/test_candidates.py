@@ -91,13 +91,22 @@ def test_a_list_of_modules_that_the_kernel_would_cut_off_is_not_offered() -> Non
 
 
 def test_of_modules_that_take_the_same_drivers_the_one_with_most_code_is_tried() -> None:
-    needed_by = {"core": ["nic"], "lib": ["core"]}
+    depends = {"nic": ("core",), "core": ("lib",)}
     sizes = {"nic": 10, "core": 20, "lib": 30, "gpu": 5, "idle": 9}
-    drivers = Loadable({"pci": ("nic", "gpu")}, frozenset(), needed_by, sizes, dict.fromkeys(sizes, ""))
+    drivers = Loadable({"pci": ("nic", "gpu")}, frozenset(), depends, {}, sizes, dict.fromkeys(sizes, ""))
 
     assert singles(drivers, {"nic": 2, "gpu": 1}) == ["lib", "gpu"]
     assert singles(drivers, {"nic": 2, "gpu": 1}, limit=1) == ["lib"]
-    assert singles(drivers, {"nic": 2, "gpu": 1}, {"gpu", "idle"}, limit=1) == ["lib", "gpu", "idle"]
+    assert singles(drivers, {"nic": 2, "gpu": 1}, {"gpu", "idle"}, limit=1) == ["lib", "gpu"]
+
+
+def test_long_chains_of_modules_cost_no_square() -> None:
+    """Ten thousand modules, each needing the one before: who needs what is asked of drivers with open rows only."""
+    names = [f"m{number}" for number in range(10_000)]
+    depends = {name: (names[number - 1],) if number else () for number, name in enumerate(names)}
+    drivers = Loadable({}, frozenset(), depends, {}, dict.fromkeys(names, 1), dict.fromkeys(names, ""))
+
+    assert singles(drivers, {names[-1]: 1, names[5000]: 2}, limit=2) == ["m0", "m5001"]
 
 
 def test_tables_name_what_the_catalogue_and_the_boards_know() -> None:

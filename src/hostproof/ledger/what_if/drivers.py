@@ -16,17 +16,20 @@ __all__ = ["SINGLES", "Loadable", "driver_changes", "loadable"]
 
 SINGLES = 64
 """So many single modules are tried, those with which most open rows go first."""
+WANTED = 64
+"""So many drivers of a target are tried in any case; the groups hold the rest."""
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Loadable:
     """The loadable drivers of a guest: `by_bus` those that some device of that bus binds, `configured` what the definition's
-    devices need, `needed_by` the modules that need a module.
+    devices need, `depends` what a module needs, `needed_by` what needs it.
     """
 
     by_bus: Mapping[str, tuple[str, ...]]
     configured: frozenset[str]
+    depends: Mapping[str, Sequence[str]]
     needed_by: Mapping[str, Sequence[str]]
     text: Mapping[str, int]
     paths: Mapping[str, str]
@@ -46,6 +49,7 @@ def loadable(kernel: KernelFacts, device_aliases: Sequence[str], buses: Sequence
     return Loadable(
         by_bus={name: tuple(sorted(by_bus[name])) for name in dict.fromkeys(every) if name in by_bus},
         configured=frozenset(match.configured(kernel, device_aliases).closure),
+        depends={module.name: module.depends for module in kernel.modules or ()},
         needed_by=needed_by,
         text={module.name: module.text_bytes for module in kernel.modules or ()},
         paths={module.name: module.path for module in kernel.modules or ()},
@@ -56,7 +60,7 @@ def driver_changes(
     drivers: Loadable, open_rows: Mapping[str, int], wanted: Iterable[str] = (), limit: int = SINGLES
 ) -> Iterator[Change]:
     """Buses first, then at most `limit` single modules. `open_rows` counts the open rows of each driver; `wanted` are
-    drivers that are tried in any case.
+    drivers of a target, tried besides.
     """
     free = {name for names in drivers.by_bus.values() for name in names} - drivers.configured
     if len(free) > 1:
@@ -75,18 +79,20 @@ def singles(
     """The single modules to try, drivers and what they need: those with most open rows, then with most code. Of modules
     that take the same drivers with them it is the one that takes most code.
     """
-    goes = {name: needing(drivers.needed_by, [name]) for name in drivers.text if name not in drivers.configured}
-    size = {name: sum(drivers.text.get(other, 0) for other in gone) for name, gone in goes.items()}
+    lost: dict[str, set[str]] = {}
+    for driver in open_rows:
+        for name in needing(drivers.depends, [driver]):
+            if name in drivers.text and name not in drivers.configured:
+                lost.setdefault(name, set()).add(driver)
+    size = {name: drivers.text[name] + sum(drivers.text.get(other, 0) for other in gone) for name, gone in lost.items()}
     largest: dict[frozenset[str], str] = {}
-    for name in sorted(goes, key=lambda name: (-size[name], name)):
-        lost = frozenset(other for other in goes[name] if open_rows.get(other))
-        if lost:
-            largest.setdefault(lost, name)
-    rows = {name: sum(open_rows[other] for other in lost) for lost, name in largest.items()}
-    asked = frozenset(wanted)
-    rows |= {name: rows.get(name, open_rows.get(name, 0)) for name in asked if name in goes}
+    for name in sorted(lost, key=lambda name: (-size[name], name)):
+        largest.setdefault(frozenset(lost[name]), name)
+    asked = {name for name in wanted if name in lost}
+    rows = {name: sum(open_rows[other] for other in lost[name]) for name in {*largest.values(), *asked}}
     ranked = sorted(rows, key=lambda name: (-rows[name], -size[name], name))
-    return [name for index, name in enumerate(ranked) if index < limit or name in asked]
+    first = set(ranked[:limit]) | set([name for name in ranked if name in asked][:WANTED])
+    return [name for name in ranked if name in first]
 
 
 def _group(identifier: str, what: str, names: Sequence[str], drivers: Loadable) -> Change:
