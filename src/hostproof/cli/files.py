@@ -15,7 +15,7 @@ from pathlib import Path
 from hostproof.errors import InputError, UsageError
 from hostproof.place import Place
 
-__all__ = ["STANDARD_INPUT", "label", "read_bytes", "sha256", "write_output"]
+__all__ = ["STANDARD_INPUT", "is_json", "label", "read_bytes", "sha256", "write_output"]
 
 STANDARD_INPUT = "-"
 MAX_BYTES = 64 * 1024 * 1024
@@ -47,6 +47,22 @@ def read_bytes(name: str, what: str, *, limit: int = MAX_BYTES) -> bytes:
     if len(data) > limit:
         raise InputError(f"{what} is larger than {limit >> 20} MiB", place=place)
     return data
+
+
+def is_json(name: str) -> bool:
+    """Whether the file `name` begins as a JSON object does. What cannot be looked at without taking it (standard input, a
+    FIFO) is taken for JSON; what is absent or a directory is not.
+    """
+    if name == STANDARD_INPUT:
+        return True
+    try:
+        status = Path(name).stat()
+        if not stat.S_ISREG(status.st_mode):
+            return not stat.S_ISDIR(status.st_mode)
+        with Path(name).open("rb") as file:
+            return file.read(64).lstrip()[:1] == b"{"
+    except (OSError, ValueError):
+        return False
 
 
 def _read_file(path: Path, what: str, limit: int) -> bytes:

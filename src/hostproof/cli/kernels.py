@@ -11,7 +11,7 @@ from hostproof.cli import kernel_cache
 from hostproof.cli.progress import Report
 from hostproof.knowledge.load import Catalogue
 
-__all__ = ["questions", "read", "read_all"]
+__all__ = ["joined", "questions", "read", "read_all"]
 
 HEAD = 64
 
@@ -66,7 +66,12 @@ def read_all(
 ) -> KernelFacts:
     """The facts of one kernel that stands in several inputs, for distributions that split it. Raises InputError."""
     facts = read(names[0], known, config=config, modules=modules, report=report)
-    for name in names[1:]:
+    return joined(facts, names[1:], known, report=report)
+
+
+def joined(facts: KernelFacts, names: Sequence[str], known: Catalogue, *, report: Report | None = None) -> KernelFacts:
+    """These facts with those of the other inputs of the same kernel. Raises InputError."""
+    for name in names:
         from hostproof.artefacts.kernel.read import merge
 
         facts = merge(facts, read(name, known, report=report))

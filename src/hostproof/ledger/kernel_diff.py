@@ -6,19 +6,21 @@ change), their sites by interface, mechanisms by what each image answers. Both k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
 from msgspec import Struct, field
 
 from hostproof.artefacts.kernel.facts import KernelFacts
+from hostproof.errors import InputError
 from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Fact
 from hostproof.knowledge.records import Technology, Use
 from hostproof.ledger.environment import VmFacts
 from hostproof.ledger.evidence import facts_seen
-from hostproof.ledger.surface import Driver, Reach, Surface, surface
+from hostproof.ledger.surface import Driver, InterfaceTotal, Reach, Surface, surface
+from hostproof.place import Place
 
 __all__ = ["FORMAT", "Change", "DriverChange", "KernelDiff", "MechanismChange", "SitesChange", "encode", "kernel_diff"]
 
@@ -95,13 +97,40 @@ class KernelDiff(Struct, frozen=True):
     @property
     def is_worse(self) -> bool:
         """Whether the host reaches a driver that it did not reach, or the kernel lost a mechanism."""
-        return bool(self.gained) or any(change.before and change.after is False for change in self.mechanisms)
+        return bool(self.gained or self.mechanisms_lost)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the two kernels do not differ in anything that is compared."""
+        return not (
+            self.gained
+            or self.lost
+            or self.changed
+            or self.mechanisms
+            or self.interfaces
+            or self.image_interfaces
+            or any(change.before != change.after for change in (self.drivers, self.text_bytes, self.modules))
+        )
+
+    @property
+    def mechanisms_lost(self) -> list[MechanismChange]:
+        """Mechanisms that the old kernel has and the new one has not."""
+        return [change for change in self.mechanisms if change.before is True and change.after is False]
+
+    @property
+    def mechanisms_gained(self) -> list[MechanismChange]:
+        """Mechanisms that the new kernel has and the old one has not."""
+        return [change for change in self.mechanisms if change.before is False and change.after is True]
 
 
 def kernel_diff(
     catalogue: Catalogue, old: KernelFacts, new: KernelFacts, technology: Technology, use: Use
 ) -> KernelDiff:
-    """What changed from `old` to `new` under a host of `technology`. `use` fills in for what mechanisms do not ask."""
+    """What changed from `old` to `new` under a host of `technology`. `use` fills in for what mechanisms do not ask.
+
+    Raises InputError where the modules of one of them alone are known: every driver of the other would be a change.
+    """
+    _refuse_half(old, new)
     before, after = (surface(catalogue, kernel, technology, None) for kernel in (old, new))
     ones, others = _by_name(before), _by_name(after)
     changes = [
@@ -115,25 +144,35 @@ def kernel_diff(
         technology=technology.id,
         gained=_heaviest(change for change in reached if not _reached(change.before)),
         lost=_heaviest(change for change in reached if not _reached(change.after)),
-        changed=_heaviest(change for change in both if _differs(change)),
+        changed=sorted((change for change in both if _differs(change)), key=_rank),
         unchanged=sum(not _differs(change) for change in both),
         mechanisms=_mechanisms(catalogue, old, new, technology, use),
         drivers=Change(_count(before), _count(after)),
         text_bytes=Change(_text(before), _text(after)),
         modules=Change(before.modules, after.modules),
-        interfaces=_interfaces(
-            *({item.id: item.reached_sites for item in view.by_interface} for view in (before, after))
-        ),
-        image_interfaces=_interfaces(
-            *({item.id: item.image_sites or 0 for item in view.by_interface} for view in (before, after))
-        ),
+        interfaces=_interfaces(*_counted_in_both(before, after, lambda total: total.reached_sites)),
+        image_interfaces=_interfaces(*_counted_in_both(before, after, lambda total: total.image_sites)),
         notes=_notes(before, after),
     )
 
 
 def encode(value: KernelDiff) -> bytes:
-    """Canonical JSON with a trailing newline: the same kernels give the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=1) + b"\n"
+    """Canonical JSON with a trailing newline: the same kernels give the same bytes. `is_worse` and `is_empty` are written
+    out.
+    """
+    fields = msgspec.to_builtins(value) | {"is_worse": value.is_worse, "is_empty": value.is_empty}
+    return msgspec.json.format(msgspec.json.encode(fields, order="sorted"), indent=1) + b"\n"
+
+
+def _refuse_half(old: KernelFacts, new: KernelFacts) -> None:
+    for one, other, option in ((old, new, "old"), (new, old, "new")):
+        if one.modules is None and other.modules is not None:
+            raise InputError(
+                "the modules of this kernel are unknown, and those of the other are known",
+                place=Place(one.source),
+                expected="two kernels of which the same is known",
+                hint=f"give its modules too: --with-{option} FILE",
+            )
 
 
 def _by_name(view: Surface) -> dict[str, Driver]:
@@ -182,12 +221,32 @@ def _heaviest(changes: Iterable[DriverChange]) -> list[DriverChange]:
     return sorted(changes, key=lambda change: (-max(change.text_before or 0, change.text_after or 0), change.name))
 
 
+def _rank(change: DriverChange) -> tuple[bool, int, int, int, str]:
+    """The order of drivers that changed: another way in, then sites, then bytes, then size."""
+    before, after = change.text_before or 0, change.text_after or 0
+    sites = sum(abs(found.after - found.before) for found in change.sites)
+    return (change.before is change.after, -sites, -abs(after - before), -max(before, after), change.name)
+
+
 def _interfaces(before: Mapping[str, int], after: Mapping[str, int]) -> list[SitesChange]:
     """Interfaces whose number of sites differs, the largest difference first."""
     names = sorted(before.keys() | after.keys())
     changes = [SitesChange(name, before.get(name, 0), after.get(name, 0)) for name in names]
     differing = [change for change in changes if change.before != change.after]
     return sorted(differing, key=lambda change: (-abs(change.after - change.before), change.interface))
+
+
+def _counted_in_both(
+    before: Surface, after: Surface, number: Callable[[InterfaceTotal], int | None]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """A number per interface, of the interfaces that were counted in both kernels."""
+    one, other = ({total.id: number(total) for total in view.by_interface} for view in (before, after))
+    first: dict[str, int] = {}
+    second: dict[str, int] = {}
+    for name in one.keys() & other.keys():
+        if (old := one[name]) is not None and (new := other[name]) is not None:
+            first[name], second[name] = old, new
+    return first, second
 
 
 def _mechanisms(
@@ -213,10 +272,17 @@ def _truth(fact: Fact) -> bool | None:
 
 
 def _seen(fact: Fact) -> str:
-    """The facts that answered: `symbol.tdx_early_init = yes`."""
-    return "; ".join(f"{seen.name} = {seen.value}" for seen in facts_seen(fact.rests))
+    """The facts that answered, and where they were read: `symbol.tdx_early_init = yes (vmlinuz+0x1f0)`."""
+    return "; ".join(
+        f"{found.name} = {seen.value}{f' ({found.place})' if found.place else ''}"
+        for found, seen in zip(dict.fromkeys(fact.rests), facts_seen(fact.rests), strict=True)
+    )
 
 
 def _notes(*views: Surface) -> list[str]:
-    notes = [f"{view.kernel}: {note}" for view in views for note in view.notes]
+    architectures = dict.fromkeys(view.architecture or "unknown" for view in views)
+    notes = (
+        [f"the kernels are of different architectures: {', '.join(architectures)}"] if len(architectures) > 1 else []
+    )
+    notes += [f"{view.kernel}: {note}" for view in views for note in view.notes]
     return list(dict.fromkeys(notes))

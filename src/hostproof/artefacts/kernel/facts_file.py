@@ -25,7 +25,7 @@ from hostproof.artefacts.kernel.facts import (
 from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["MAX_BYTES", "decode", "encode"]
+__all__ = ["MAX_BYTES", "decode", "encode", "looks_like_facts"]
 
 MAX_BYTES = 32 * 1024 * 1024
 FORMATS = (FORMAT, "hostproof-kernel-facts/1")
@@ -52,6 +52,14 @@ def encode(facts: KernelFacts) -> bytes:
         lines = b",\n".join(_encode_module(module) for module in facts.modules)
         head = head.replace(b'"modules":[]', b'"modules":[\n' + lines + b"\n]", 1)
     return head + b"\n"
+
+
+def looks_like_facts(data: bytes) -> bool:
+    """Whether this is JSON that says it is kernel facts, of whatever version."""
+    try:
+        return msgspec.json.decode(data, type=_Head).format.startswith("hostproof-kernel-facts/")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def decode(data: bytes, name: str) -> KernelFacts:
@@ -89,6 +97,12 @@ _OPTIONAL = frozenset(
 )
 _Group = tuple[str, list[str], str]
 _SHARED = 12  # characters that neighbouring aliases must share to be written as a group
+
+
+class _Head(msgspec.Struct):
+    """As much of the file as tells which format it is."""
+
+    format: str = ""
 
 
 class _WireModule(msgspec.Struct, frozen=True):
