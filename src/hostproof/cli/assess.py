@@ -84,6 +84,9 @@ def add_vm(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
                        help="take a position on a disputed question: side_channels=out")  # fmt: skip
     policy = parser.add_argument_group("policy")
     policy.add_argument("--waivers", metavar="FILE", help="accepted rows: pattern, reason, owner, expiry (TOML)")
+    policy.add_argument("--audits", metavar="FILE", action="append", default=[],
+                        help="audits of drivers' code, bound to its digest (TOML); `surface --format audit` begins one; "
+                        "may be repeated")  # fmt: skip
     policy.add_argument("--at", metavar="DATE", help="the day on which waivers are judged (default: today)")
     return policy
 

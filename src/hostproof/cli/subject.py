@@ -19,7 +19,7 @@ from hostproof.cli.stated import facts_stated, options_chosen, read_use, technol
 from hostproof.errors import InputError, UsageError
 from hostproof.knowledge.load import Catalogue, catalogue
 from hostproof.knowledge.records import Technology, Use
-from hostproof.ledger import waivers
+from hostproof.ledger import audits, waivers
 from hostproof.ledger.assess import Subject
 from hostproof.ledger.model import InputFile
 from hostproof.place import Place
@@ -68,6 +68,7 @@ def from_arguments(args: argparse.Namespace, report: Report | None) -> Subject:
         command_line=_command_line(args.cmdline, machine, kernel, inputs),
         verifier=verifier.read(*inputs.named("verifier", args.verifier)) if args.verifier else None,
         waivers=waivers.read(*inputs.named("waivers", args.waivers)) if args.waivers else None,
+        audits=audits.together(audits.read(*inputs.named("audits", name), known.interfaces) for name in args.audits),
         chosen=options_chosen(known, args.option),
         stated=facts_stated(known, args.fact),
         use_place=use_place,

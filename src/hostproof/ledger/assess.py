@@ -22,6 +22,7 @@ from hostproof.knowledge.records import Channel, Rule, Technology, Use
 from hostproof.knowledge.terms import Presence, Status, Threat
 from hostproof.knowledge.threat_model import ThreatModel, derive
 from hostproof.ledger import attacks, boot_options, builtin, drivers, headline, instances, summaries
+from hostproof.ledger.audits import AuditedCode, Audits
 from hostproof.ledger.decide import Court, missing_facts
 from hostproof.ledger.environment import KERNEL_SUPPLY, VmFacts
 from hostproof.ledger.evidence import INITRD_ROW, PINNED_FIRST, POLICY_ROW, Rooms, fact_seen, place_seen
@@ -58,6 +59,7 @@ class Subject:
     initrd: Initrd | None = None
     verifier: VerifierPolicy | None = None
     waivers: Waivers | None = None
+    audits: Audits = field(default_factory=Audits)
     chosen: Mapping[str, str] = field(default_factory=dict)
     stated: Mapping[str, Value] = field(default_factory=dict)
     use_place: Place | None = None
@@ -92,9 +94,9 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         name: verdicts.verdict(primitive, facts) for name, primitive in catalogue.primitives.items()
     }
     model = derive(catalogue, facts, lambda primitive, _: judged[primitive.id].verdict)
-    digests = {module.name: module.text_sha256 for module in facts.loadable.values()}
+    code = AuditedCode(catalogue, subject.kernel, subject.audits)
     definition = subject.machine.place.artefact if subject.machine else ""
-    rooms = Rooms(catalogue, facts, judged, subject.command_line, digests, definition)
+    rooms = Rooms(catalogue, facts, judged, subject.command_line, code, definition)
     buses = subject.technology.presentable_buses
     homes = {bus for channel in catalogue.channels.values() for bus in channel.driver_buses}
     view = drivers.view(subject.kernel, subject.machine, buses, catalogue.builtin_drivers, homes)
@@ -125,7 +127,8 @@ def assess(catalogue: Catalogue, subject: Subject, verdicts: Verdicts) -> Ledger
         attacks=list(attacks.findings(catalogue, facts)),
         waivers=reports,
         features=[fact_seen(fact) for fact in facts.features.values()],
-        notes=[*_notes(subject), *(loading.notes() if loading else ()), *boot_options.notes(options)],
+        notes=[*_notes(subject), *(loading.notes() if loading else ()), *boot_options.notes(options),
+               *code.notes(row.id for row in rows)],
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from hostproof.knowledge.load import Catalogue
 from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
 from hostproof.knowledge.records import Audit, Mitigation, Pin
 from hostproof.knowledge.terms import Checked, Coverage, Status, Tree, Verdict
+from hostproof.ledger.audits import AuditedCode
 from hostproof.ledger.instances import Occurrence
 from hostproof.ledger.model import Evidence, FactSeen, PlaceSeen
 from hostproof.ledger.patterns import meets, parts_meet
@@ -76,8 +77,8 @@ class Rooms:
     facts: Facts
     verdicts: Mapping[str, PrimitiveVerdict]
     command_line: CommandLine | None
-    code_digests: Mapping[str, str]
-    """SHA-256 of the executable sections of each loadable driver."""
+    code: AuditedCode
+    """The drivers' code, with what was recorded of audits of it."""
     definition: str
     """Name of the VM definition: what it switches rests on the launch policy."""
     mitigations: dict[str, tuple[Truth, Truth]] = field(init=False)
@@ -233,18 +234,14 @@ class Rooms:
 
     def hardening(self, occurrence: Occurrence, row_id: str) -> Iterator[Finding]:
         """A row is hardened where a named audit of this very code (by digest) found nothing. Changed code: stale."""
+        if occurrence.driver is not None:
+            yield from map(Finding, self.code.evidence(occurrence.driver, occurrence.channel.id, row_id))
         for audit in self.catalogue.audits.values():
             if audit.driver == occurrence.driver and any(meets(row_id, row) for row in audit.rows):
                 yield Finding(self._audit(audit))
 
     def _audit(self, audit: Audit) -> Evidence:
-        digest = self.code_digests.get(audit.driver, "")
-        if not audit.code_sha256:
-            why_not = "stale: it published no digest of the code that it tested"
-        elif digest != audit.code_sha256:
-            why_not = "stale: this kernel's code is not the code that it tested"
-        else:
-            why_not = ""
+        why_not = self.code.published(audit)
         return Evidence(
             status=Status.HARDENED,
             by="hardening",
