@@ -55,7 +55,8 @@ class LegacyCode(Sourced, frozen=True, kw_only=True):
 
     module: Identifier
     name: Sentence
-    channel: str
+    rows: Annotated[list[Annotated[str, Meta(pattern="^C[0-9]{2}/[A-Za-z0-9_.-]+$")]], Meta(min_length=1)]
+    """The rows that it feeds, as CHANNEL/INSTANCE. One that the catalogue has no instance for is a row by this record."""
     probes: Sentence
     """What it reads of the host, and where: ports, memory, a table."""
     when: Sentence

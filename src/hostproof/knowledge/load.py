@@ -223,7 +223,7 @@ class _Resolver:
         for interface in whole.interfaces.values():
             self._all(interface.channels, whole.channels, f"interface {interface.id}")
         for code in whole.legacy_code.values():
-            self._expect(code.channel, whole.channels, f"legacy code {code.module}")
+            self._all([row.partition("/")[0] for row in code.rows], whole.channels, f"legacy code {code.module}")
         for mechanism in whole.mechanisms.values():
             self._mechanism(mechanism)
         for record in self._records():

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -28,7 +28,7 @@ from typing import Protocol
 from hostproof.errors import CatalogueError
 from hostproof.place import Place
 
-__all__ = ["Asked", "Fact", "Facts", "Predicate", "Truth", "Value", "parse", "version_key"]
+__all__ = ["Asked", "Fact", "Facts", "Predicate", "Truth", "Value", "any_of", "parse", "version_key"]
 
 Value = bool | int | str | tuple[str, ...]
 """A fact's value. Versions are strings and are compared by `version_key` when `<`, `<=`, `>` or `>=` is asked."""
@@ -71,6 +71,11 @@ class Truth:
     value: bool | None
     because: tuple[Fact, ...] = ()
     missing: tuple[Fact, ...] = ()
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """Whether one of several answers holds: Kleene's `or`, false where there is none."""
+    return _connect(list(truths), absorbing=True)
 
 
 def version_key(text: str) -> tuple[tuple[int, int | str], ...]:

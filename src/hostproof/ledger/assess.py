@@ -184,6 +184,7 @@ def _occurrences(
             yield _whole(channel)
             continue
         found = list(instances.catalogued(catalogue, channel, rooms.facts, subject.machine))
+        found += instances.legacy(catalogue, channel, rooms.facts)
         drivers_found = list(instances.drivers(channel, view, subject.machine))
         if loading is not None:
             drivers_found = [loading.placed(occurrence) for occurrence in drivers_found]

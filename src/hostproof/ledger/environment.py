@@ -7,7 +7,7 @@ an unknown fact that names the option which supplies it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hostproof.artefacts.cmdline import CommandLine
@@ -161,6 +161,8 @@ class VmFacts:
         answer = kernel.answers.get(name) if kernel is not None else None
         supply = CHANGELOG_SUPPLY if space == "changelog" else IMAGE_SUPPLY
         if kernel is None or answer is None:
+            if space == "symbol" and kernel is not None and kernel.answers and self._has_no_module(name.split(".")[1:]):
+                return Fact(name, False, Place(kernel.source))
             return Fact(name, None, Place(kernel.source) if kernel else None, supply)
         if answer.module:
             place = Place(f"{kernel.source}!{answer.module}", offset=answer.offset, path=answer.symbol or None)
@@ -170,6 +172,10 @@ class VmFacts:
             artefact = f"{kernel.image_name or kernel.source}@sha256:{kernel.image.sha256}"
             place = Place(artefact, offset=answer.offset, path=answer.symbol or None)
         return Fact(name, answer.value, place, None if answer.value is not None else answer.note or supply)
+
+    def _has_no_module(self, words: Sequence[str]) -> bool:
+        """Whether `MODULE.SYMBOL` is asked of a module that this kernel has neither loadable nor built in."""
+        return len(words) == 2 and self._module("", words[0]).value == "n"
 
     def _mechanism(self, name: str, rest: str) -> Fact:
         """Whether this kernel has a mechanism: by its image, and where that cannot tell, by configuration and version."""

@@ -14,13 +14,23 @@ from dataclasses import dataclass, field
 from hostproof.artefacts.kernel.match import DriverSet, bus
 from hostproof.artefacts.machine.model import Device, HostInput, Machine, Unread
 from hostproof.knowledge.load import Catalogue
-from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
-from hostproof.knowledge.records import Channel, Instance
+from hostproof.knowledge.predicate import Fact, Facts, Truth, any_of, parse
+from hostproof.knowledge.records import Channel, Instance, LegacyCode
 from hostproof.knowledge.terms import Checked, Presence, Threat
 from hostproof.ledger.model import Evidence
 from hostproof.place import Place
 
-__all__ = ["DriverView", "Occurrence", "behind_controllers", "by_bus", "catalogued", "drivers", "host_inputs", "unread"]
+__all__ = [
+    "DriverView",
+    "Occurrence",
+    "behind_controllers",
+    "by_bus",
+    "catalogued",
+    "drivers",
+    "host_inputs",
+    "legacy",
+    "unread",
+]
 
 
 Key = tuple[str, str]
@@ -121,6 +131,35 @@ def _device(patterns: Sequence[str], machine: Machine | None) -> Device | None:
         if any(fnmatch.fnmatchcase(device.model, pattern) for pattern in patterns):
             return device
     return None
+
+
+def legacy(catalogue: Catalogue, channel: Channel, facts: Facts) -> Iterator[Occurrence]:
+    """Code that probes fixed places, where the catalogue has no instance for what it feeds: one row for all code that feeds
+    the same one. Nothing presents a device to it: the host answers what it reads.
+    """
+    known = {f"{channel.id}/{record.id}" for record in catalogue.instances_of(channel.id)}
+    rows: dict[str, list[LegacyCode]] = {}
+    for code in catalogue.legacy_code.values():
+        for row in code.rows:
+            if row.startswith(f"{channel.id}/") and row not in known:
+                rows.setdefault(row, []).append(code)
+    for row, codes in rows.items():
+        found = [(code, parse(code.present)(facts)) for code in codes]
+        truth = any_of(present for _, present in found)
+        held = [code for code, present in found if present.value] or codes
+        yield Occurrence(
+            channel=channel,
+            id=row.partition("/")[2],
+            name="; ".join(code.name for code in held),
+            threats=_run_time(channel),
+            primitives=tuple(channel.primitives),
+            presence={True: Presence.PRESENTABLE, False: Presence.ABSENT, None: Presence.UNKNOWN}[truth.value],
+            consumed=truth.value,
+            refusal=f"none of the code that reads it is in this kernel: {', '.join(code.module for code in codes)}",
+            facts=truth.because,
+            missing=truth.missing,
+            sources=tuple(dict.fromkeys(source for code in held for source in code.sources)),
+        )
 
 
 def drivers(channel: Channel, view: DriverView, machine: Machine | None) -> Iterator[Occurrence]:

@@ -46,5 +46,5 @@ def test_cve_ids_are_listed_once_and_packed_files_are_read() -> None:
 
 
 def test_a_damaged_file_is_an_error_with_its_name() -> None:
-    with pytest.raises(InputError, match="changelog.gz"):
+    with pytest.raises(InputError, match=r"changelog\.gz"):
         read_changelog(gzip.compress(TEXT)[:40], "changelog.gz")

@@ -59,7 +59,7 @@ def ask(name: str, kernel: Vmlinux, symbols: Symbols, builtin: list[str] | None 
         ("symbol.nothing", False, ""),
         ("calls.tdx_early_init", ("cc_platform_has",), "tdx_early_init"),
         ("calls.cc_platform_has", (), "cc_platform_has"),
-        ("calls.nothing", (), ""),
+        ("calls.nothing", None, ""),
         ("instruction.tdcall", True, "__tdcall"),
         ("instruction.rdmsr", True, "tdx_early_init"),
         ("instruction.cpuid", False, ""),

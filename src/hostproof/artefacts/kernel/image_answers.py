@@ -120,7 +120,7 @@ def _calls(kernel: Vmlinux, functions: Functions, asked: dict[str, str]) -> Answ
             note = _several(each, name) if called is not None else "the function is longer than functions are"
             answer = Answer(called, each[0].name, kernel.offset_of(each[0].address), note=note)
         else:
-            answer = Answer((), note="no such function, or it was inlined everywhere")
+            answer = Answer(None, note="no such function, or it was inlined everywhere")
         yield f"calls.{rest}", answer
 
 

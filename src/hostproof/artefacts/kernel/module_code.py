@@ -133,6 +133,7 @@ def read_code(elf: Elf) -> ModuleCode:
     """The code of a module. Raises InputError naming the offset where symbols or relocations are malformed."""
     stay, passing = elf.code()
     base = np.full(len(elf.sections), -1, np.int64)
+    step = 4 if elf.architecture == "aarch64" else 1  # instructions of arm64 stay aligned where sections are joined
     parts, chunks, length, staying = [], [], 0, 0
     for indexes in (stay, passing):
         for index in indexes:
@@ -141,13 +142,13 @@ def read_code(elf: Elf) -> ModuleCode:
                 continue
             base[index] = length
             parts.append((index, length))
-            length += section.size
+            length += section.size + (-section.size % step)
             chunks.append((section.offset, section))
         if indexes is stay:
             staying = length
-    if length > len(elf.data):
+    if length > len(elf.data) + step * len(parts):
         raise _malformed(elf, chunks[-1][0], f"executable sections overlap: {length} bytes in all", "a kernel module")
-    code = b"".join([elf.bytes_of(section) for _, section in chunks])
+    code = b"".join(part for _, section in chunks for part in (elf.bytes_of(section), bytes(-section.size % step)))
     strings, symbols = _symbols(elf)
     names, sections, values, sizes, types = symbols
     limits = np.array([section.size for section in elf.sections], np.uint64).astype(np.int64)
