@@ -19,7 +19,8 @@ from hostproof.place import Place
 __all__ = ["Contents", "Entry"]
 
 MAX_ENTRIES = 200_000
-MAX_NAMES = 64 * MIB
+MAX_NAMES = 16 * MIB
+MAX_DIRECTORIES = 100_000
 MAX_TEXT = 1 * MIB
 MAX_TEXTS = 64 * MIB
 MAX_PROGRAM = 128 * MIB
@@ -145,6 +146,9 @@ class Contents:
         known = self._directories.get(path)
         if known is not None:
             return known if known != _NOWHERE else None
+        if len(self._directories) >= MAX_DIRECTORIES:  # links to links can name far more than there are
+            place = next(iter(self.entries.values())).place
+            raise InputError(f"links name more than {MAX_DIRECTORIES} directories", place=place, expected="an initrd")
         self._directories[path] = _NOWHERE  # until it is found: a link that leads through itself finds this
         found = self._follow(path, depth + 1) if depth < _DEEPEST else None
         self._directories[path] = _NOWHERE if found is None else found
