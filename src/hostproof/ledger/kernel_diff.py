@@ -19,6 +19,8 @@ from hostproof.knowledge.predicate import Fact
 from hostproof.knowledge.records import Technology, Use
 from hostproof.ledger.environment import VmFacts
 from hostproof.ledger.evidence import facts_seen
+from hostproof.ledger.mechanism_roles import roles_of_mechanisms
+from hostproof.ledger.model import FactSeen
 from hostproof.ledger.surface import Driver, InterfaceTotal, Reach, Surface, surface
 from hostproof.place import Place
 
@@ -53,14 +55,19 @@ class DriverChange(Struct, frozen=True):
 
 
 class MechanismChange(Struct, frozen=True):
-    """A mechanism that one kernel has and the other has not, or of which it is not known; with where each was seen."""
+    """A mechanism that one kernel has and the other has not, or of which it is not known; with where each was seen.
+
+    `refuses` and `consumes` say what it does with host input (`hostproof.ledger.mechanism_roles`); it may do both.
+    """
 
     id: str
     name: str
     before: bool | None
     after: bool | None
-    seen_before: str = ""
-    seen_after: str = ""
+    refuses: bool = False
+    consumes: bool = False
+    seen_before: list[FactSeen] = field(default_factory=list)
+    seen_after: list[FactSeen] = field(default_factory=list)
 
 
 class Change(Struct, frozen=True):
@@ -96,8 +103,10 @@ class KernelDiff(Struct, frozen=True):
 
     @property
     def is_worse(self) -> bool:
-        """Whether the host reaches a driver that it did not reach, or the kernel lost a mechanism."""
-        return bool(self.gained or self.mechanisms_lost)
+        """Whether the host reaches a driver that it did not reach, or the kernel lost a mechanism that refuses host input,
+        or has code anew that does nothing but consume it.
+        """
+        return bool(self.gained or self.refusing(False) or self.consuming(True))
 
     @property
     def is_empty(self) -> bool:
@@ -112,15 +121,17 @@ class KernelDiff(Struct, frozen=True):
             or any(change.before != change.after for change in (self.drivers, self.text_bytes, self.modules))
         )
 
-    @property
-    def mechanisms_lost(self) -> list[MechanismChange]:
-        """Mechanisms that the old kernel has and the new one has not."""
-        return [change for change in self.mechanisms if change.before is True and change.after is False]
+    def refusing(self, gained: bool) -> list[MechanismChange]:
+        """Mechanisms that refuse host input and that the new kernel gained, or else lost."""
+        return [change for change in self._moved(gained) if change.refuses]
 
-    @property
-    def mechanisms_gained(self) -> list[MechanismChange]:
-        """Mechanisms that the new kernel has and the old one has not."""
-        return [change for change in self.mechanisms if change.before is False and change.after is True]
+    def consuming(self, gained: bool) -> list[MechanismChange]:
+        """The same for those that do nothing but consume it."""
+        return [change for change in self._moved(gained) if change.consumes and not change.refuses]
+
+    def _moved(self, gained: bool) -> list[MechanismChange]:
+        return [change for change in self.mechanisms if change.before is not gained and change.after is gained
+                and change.before is not None]  # fmt: skip
 
 
 def kernel_diff(
@@ -253,6 +264,7 @@ def _mechanisms(
     catalogue: Catalogue, old: KernelFacts, new: KernelFacts, technology: Technology, use: Use
 ) -> list[MechanismChange]:
     """Mechanisms of which the two kernels answer differently."""
+    roles = roles_of_mechanisms(catalogue)
     bare = VmFacts(technology, use, catalogue.options, mechanisms=catalogue.mechanisms_by_fact)
     one, other = replace(bare, kernel=old), replace(bare, kernel=new)
     changes = []
@@ -261,7 +273,14 @@ def _mechanisms(
         if before.value is not after.value:
             changes.append(
                 MechanismChange(
-                    mechanism.id, mechanism.name, _truth(before), _truth(after), _seen(before), _seen(after)
+                    id=mechanism.id,
+                    name=mechanism.name,
+                    before=_truth(before),
+                    after=_truth(after),
+                    refuses=name in roles.refusing,
+                    consumes=name in roles.consuming,
+                    seen_before=facts_seen(before.rests),
+                    seen_after=facts_seen(after.rests),
                 )
             )
     return changes
@@ -269,14 +288,6 @@ def _mechanisms(
 
 def _truth(fact: Fact) -> bool | None:
     return fact.value if isinstance(fact.value, bool) else None
-
-
-def _seen(fact: Fact) -> str:
-    """The facts that answered, and where they were read: `symbol.tdx_early_init = yes (vmlinuz+0x1f0)`."""
-    return "; ".join(
-        f"{found.name} = {seen.value}{f' ({found.place})' if found.place else ''}"
-        for found, seen in zip(dict.fromkeys(fact.rests), facts_seen(fact.rests), strict=True)
-    )
 
 
 def _notes(*views: Surface) -> list[str]:

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Sequence
 
 from hostproof.knowledge.terms import Status
 from hostproof.ledger.kernel_diff import Change, DriverChange, KernelDiff, MechanismChange, SitesChange
+from hostproof.ledger.model import FactSeen
 from hostproof.ledger.surface import Reach
 from hostproof.report.page import STYLES, Page, capture, finished
-from hostproof.report.words import count, size
+from hostproof.report.words import count, place, shorten, size
 
 __all__ = ["to_text"]
 
 _SHOWN = 20
 _NAMED = 5
 _INTERFACES = 6
+_VALUE = 100  # characters of a fact's value: a function may call many others
 
 
 def to_text(difference: KernelDiff, *, width: int = 100, color: bool = False, verbose: bool = False) -> str:
@@ -27,11 +29,16 @@ def to_text(difference: KernelDiff, *, width: int = 100, color: bool = False, ve
     page = Page(console)
     _head(difference, page)
     limit = None if verbose else _SHOWN
-    lost, gained = difference.mechanisms_lost, difference.mechanisms_gained
-    others = [change for change in difference.mechanisms if change not in lost and change not in gained]
-    _mechanisms(page, "MECHANISMS LOST", lost, STYLES[Status.OPEN])
-    _mechanisms(page, "MECHANISMS GAINED", gained, "green")
-    _mechanisms(page, "MECHANISMS KNOWN OF ONE KERNEL ALONE", others, STYLES[Status.UNKNOWN])
+    groups = (
+        ("REFUSES HOST INPUT NO MORE", difference.refusing(False), STYLES[Status.OPEN]),
+        ("CONSUMES HOST INPUT ANEW", difference.consuming(True), STYLES[Status.OPEN]),
+        ("REFUSES HOST INPUT ANEW", difference.refusing(True), "green"),
+        ("CONSUMES HOST INPUT NO MORE", difference.consuming(False), "green"),
+    )
+    for title, changes, style in groups:
+        _mechanisms(page, title, changes, verbose, style)
+    rest = [change for change in difference.mechanisms if not any(change in changes for _, changes, _ in groups)]
+    _mechanisms(page, "OTHER MECHANISMS", rest, verbose)
     _drivers(page, "REACHED ANEW", difference.gained, limit, STYLES[Status.OPEN])
     _drivers(page, "REACHED NO MORE", difference.lost, limit, "green")
     _drivers(page, "CHANGED", difference.changed, limit)
@@ -50,7 +57,9 @@ def _head(difference: KernelDiff, page: Page) -> None:
     elif difference.is_empty:
         page.item("no difference", style="green")
     else:
-        page.item("different, and not worse: no driver reached anew, no mechanism lost", style="bold")
+        page.item(
+            "different, and not worse: no driver reached anew, nothing that refuses host input lost", style="bold"
+        )
     for label, kernel in (("old", difference.old), ("new", difference.new)):
         page.item(kernel, label=label, column=5)
     page.blank()
@@ -64,7 +73,7 @@ def _head(difference: KernelDiff, page: Page) -> None:
     page.item(f"their loadable code: {size(text.before)} -> {size(text.after)} ({_signed_size(text)})")
     page.item(
         f"modules: {difference.modules.before:,} -> {difference.modules.after:,} ({_signed(difference.modules)}); "
-        f"mechanisms: {len(difference.mechanisms_gained)} gained, {len(difference.mechanisms_lost)} lost"
+        f"mechanisms that differ: {len(difference.mechanisms)}"
     )
 
 
@@ -74,8 +83,13 @@ def _why(difference: KernelDiff) -> list[str]:
     if difference.gained:
         names = _some(change.name for change in difference.gained)
         found.append(f"the host reaches {count(len(difference.gained), 'driver')} anew ({names})")
-    if lost := difference.mechanisms_lost:
-        found.append(f"lost {count(len(lost), 'mechanism')} ({_some(change.id for change in lost)})")
+    if lost := difference.refusing(False):
+        names = _some(change.id for change in lost)
+        found.append(
+            f"it lost {count(len(lost), 'mechanism')} that {'refuse' if len(lost) > 1 else 'refuses'} host input ({names})"
+        )
+    if more := difference.consuming(True):
+        found.append(f"it has code for {count(len(more), 'input')} more ({_some(change.id for change in more)})")
     return found
 
 
@@ -94,7 +108,7 @@ def _signed_size(change: Change) -> str:
     return f"{'+' if gained >= 0 else ''}{size(gained)}"
 
 
-def _mechanisms(page: Page, title: str, changes: Sequence[MechanismChange], style: str) -> None:
+def _mechanisms(page: Page, title: str, changes: Sequence[MechanismChange], verbose: bool, style: str = "bold") -> None:
     if not changes:
         return
     words = {True: "has it", False: "has it not", None: "cannot tell"}
@@ -105,7 +119,15 @@ def _mechanisms(page: Page, title: str, changes: Sequence[MechanismChange], styl
             ("old", change.before, change.seen_before),
             ("new", change.after, change.seen_after),
         ):
-            page.item(f"{words[state]}{f': {seen}' if seen else ''}", indent=4, label=label, column=8)
+            facts = "; ".join(_fact(fact, verbose) for fact in seen)
+            page.item(f"{words[state]}{f': {facts}' if facts else ''}", indent=4, label=label, column=8)
+
+
+def _fact(fact: FactSeen, verbose: bool) -> str:
+    """`symbol.tdx_early_init = yes`, with everything and where it was read only for those who ask."""
+    if not verbose:
+        return f"{fact.name} = {shorten(fact.value, _VALUE)}"
+    return f"{fact.name} = {fact.value}{f' ({place(fact.place)})' if fact.place else ''}"
 
 
 def _drivers(page: Page, title: str, changes: Sequence[DriverChange], limit: int | None, style: str = "bold") -> None:
