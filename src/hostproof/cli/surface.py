@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from hostproof.errors import UsageError
+
 __all__ = ["add", "run"]
 
-FORMATS = ("terminal", "json", "csv", "html")
+FORMATS = ("terminal", "json", "csv", "html", "audit")
 
 EPILOG = """\
 examples:
   hostproof surface linux-image-6.1.0-55-amd64-unsigned_6.1.192-1_amd64.deb
   hostproof surface facts.json --vm vm.xml --bus pci --interface virtqueue -v
+  hostproof surface facts.json --driver virtio_console --format audit --output audits.toml
   hostproof surface vmlinuz --modules /mnt/lib/modules/6.1.0 --format html --output surface.html
 """
 
@@ -38,7 +41,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--bus", metavar="BUS", action="append", default=[], help="only drivers of this bus")
     parser.add_argument("--interface", metavar="I", action="append", default=[],
                         help="only drivers with sites of this interface, or of those whose name begins so")  # fmt: skip
-    parser.add_argument("--format", choices=FORMATS, default="terminal")
+    parser.add_argument(
+        "--driver", metavar="NAME", action="append", default=[], help="only this driver; may be repeated"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="terminal",
+                        help="`audit` begins an audit file for the drivers of --driver")  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
     parser.add_argument("-v", "--verbose", action="store_true", help="every driver, with its functions")
     parser.set_defaults(run=run)
@@ -50,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from hostproof.knowledge.load import catalogue
     from hostproof.ledger import surface as surfaces
 
+    if args.format == "audit" and not args.driver:
+        raise UsageError("an audit is of a driver", hint="--driver NAME, as `hostproof surface KERNEL -v` lists them")
     known = catalogue()
     machine = subject.machine_named(args.vm, args.technology) if args.vm else None
     with progress.shown() as report:
@@ -57,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     defined = machine.confidential.technology if machine and machine.confidential else "kvm"
     technology = stated.technology_named(known, args.technology or defined)
     whole = surfaces.surface(known, kernel, technology, machine)
-    value = surfaces.narrowed(whole, args.bus, args.interface)
+    value = surfaces.narrowed(whole, args.bus, args.interface, args.driver)
     match args.format:
         case "json":
             data: str | bytes = surfaces.encode(value)
@@ -69,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
             from hostproof.report.surface_html import render
 
             data = render(value)
+        case "audit":
+            from hostproof.report.surface_audit import to_toml
+
+            data = to_toml(value)
         case _:
             from hostproof.report.surface_terminal import to_text
 

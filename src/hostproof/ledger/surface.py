@@ -160,11 +160,20 @@ def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, m
     )
 
 
-def narrowed(whole: Surface, buses: Collection[str], interfaces: Collection[str]) -> Surface:
-    """The part of a surface on these buses, with sites of interfaces of these names or that begin so; none means all.
+def narrowed(
+    whole: Surface, buses: Collection[str], interfaces: Collection[str], names: Collection[str] = ()
+) -> Surface:
+    """The part of a surface on these buses, with sites of interfaces of these names or that begin so, and of drivers of
+    these names; none means all.
 
     Raises UsageError where nothing of the surface has such a name.
     """
+    wanted = {name.replace("-", "_") for name in names}
+    for name in sorted(wanted - {driver.name for driver in whole.drivers}):
+        raise UsageError(
+            f"{name!r} is no loadable module of this kernel, and no built-in driver with known match keys",
+            hint="--driver NAME as `hostproof surface KERNEL -v` lists them",
+        )
     known = [total.bus for total in whole.by_bus]
     for bus in buses:
         if bus not in known:
@@ -173,18 +182,24 @@ def narrowed(whole: Surface, buses: Collection[str], interfaces: Collection[str]
     for name in interfaces:
         if not any(_meets(identifier, (name,)) for identifier in ids):
             raise UsageError(f"no interface {name!r} was counted", hint=f"--interface {'|'.join(sorted(ids))}")
-    if not buses and not interfaces:
+    if not buses and not interfaces and not wanted:
         return whole
     drivers = [
         driver
         for driver in whole.drivers
-        if (not buses or not set(buses).isdisjoint(driver.buses))
+        if (not wanted or driver.name in wanted)
+        and (not buses or not set(buses).isdisjoint(driver.buses))
         and (not interfaces or any(_meets(found.interface, interfaces) for found in driver.sites))
     ]
     return structs.replace(
         whole,
         drivers=drivers,
-        by_bus=[total for total in whole.by_bus if not buses or total.bus in buses],
+        by_bus=[
+            total
+            for total in whole.by_bus
+            if (not buses or total.bus in buses)
+            and (not wanted or any(total.bus in driver.buses for driver in drivers))
+        ],
         by_interface=[total for total in whole.by_interface if not interfaces or _meets(total.id, interfaces)],
     )
 
