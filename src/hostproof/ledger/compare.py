@@ -86,7 +86,7 @@ def _column(
     chosen: Mapping[str, str],
     stated: Mapping[str, Value],
 ) -> Column:
-    bare = VmFacts(technology, use, catalogue.options, chosen, stated=stated)
+    bare = VmFacts(technology, use, catalogue.options, chosen, stated=stated, mechanisms=catalogue.mechanisms_by_fact)
     features = resolve(catalogue.features, technology, None, bare)
     facts = replace(bare, features=features)
     model = derive(catalogue, facts, lambda primitive, at: verdicts.verdict(primitive, at).verdict)

@@ -48,6 +48,7 @@ class VmFacts:
     use_place: Place | None = None
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     loadable: Mapping[str, Module] = field(init=False, repr=False)
+    _told: dict[str, Fact] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         modules = self.kernel.modules if self.kernel is not None and self.kernel.modules else ()
@@ -84,7 +85,9 @@ class VmFacts:
             case "verifier":
                 return self._verifier(name, rest)
             case "mechanism":
-                return self._mechanism(name, rest)
+                if name not in self._told:
+                    self._told[name] = self._mechanism(name, rest)
+                return self._told[name]
             case "symbol" | "calls" | "instruction" | "parameter" | "initcall" | "section" | "changelog":
                 return self._image(name, space)
             case _:
