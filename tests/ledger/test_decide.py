@@ -364,7 +364,7 @@ class TestHonesty:
             "declared confidential (confidential_guest = true (line 12)), defined plain"
         )
 
-    def test_a_kernel_that_cannot_be_such_a_guest_is_the_first_warning(self) -> None:
+    def test_a_kernel_that_cannot_be_such_a_guest_is_said_before_anything_else(self) -> None:
         world = catalogue()
         technology = world.technologies["t"]
         support = rule('config.T_GUEST == "y"', "CONFIG_T_GUEST is not set")
@@ -376,6 +376,7 @@ class TestHonesty:
 
         value = ledger(world, kernel=kernel())
 
+        assert value.headline.confidential.startswith("this kernel CANNOT be a guest of Technology; ")
         assert value.headline.warnings[0] == "this kernel cannot be a guest of Technology: CONFIG_T_GUEST is not set"
 
 

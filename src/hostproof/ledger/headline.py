@@ -34,7 +34,9 @@ class Declaration:
 
 def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts) -> str:
     """The first line of every report."""
-    parts = [_kind(declaration)]
+    unable = f"this kernel CANNOT be a guest of {declaration.technology.name}"
+    parts = [unable] if any(True for _ in _cannot_be_such_a_guest(declaration.technology, facts)) else []
+    parts.append(_kind(declaration))
     if declaration.policy is not None:
         parts.append(format_line(declaration.policy))
     elif declaration.technology.id != "kvm":
