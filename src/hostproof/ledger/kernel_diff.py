@@ -206,6 +206,8 @@ def _driver(name: str, before: Driver | None, after: Driver | None, old: KernelF
     digests = [driver.code_sha256 if driver else "" for driver in (before, after)]
     counts = [{sites.interface: sites.count for sites in driver.sites} if driver else {} for driver in (before, after)]
     both = set(old.sites_counted) & set(new.sites_counted)
+    if (before and before.built_in) or (after and after.built_in):
+        both = set()  # sites of built-in code are not told apart
     return DriverChange(
         name=name,
         before=before.reach if before else None,

@@ -119,15 +119,23 @@ def _mechanisms(page: Page, title: str, changes: Sequence[MechanismChange], verb
             ("old", change.before, change.seen_before),
             ("new", change.after, change.seen_after),
         ):
-            facts = "; ".join(_fact(fact, verbose) for fact in seen)
+            others = {fact.name: fact.value for fact in (*change.seen_before, *change.seen_after) if fact not in seen}
+            facts = "; ".join(_fact(fact, others.get(fact.name, ""), verbose) for fact in seen)
             page.item(f"{words[state]}{f': {facts}' if facts else ''}", indent=4, label=label, column=8)
 
 
-def _fact(fact: FactSeen, verbose: bool) -> str:
-    """`symbol.tdx_early_init = yes`, with everything and where it was read only for those who ask."""
-    if not verbose:
-        return f"{fact.name} = {shorten(fact.value, _VALUE)}"
-    return f"{fact.name} = {fact.value}{f' ({place(fact.place)})' if fact.place else ''}"
+def _fact(fact: FactSeen, other: str, verbose: bool) -> str:
+    """`symbol.tdx_early_init = yes`, of a list what the other kernel's does not have. With everything, and where it was
+    read, only for those who ask.
+    """
+    if verbose:
+        return f"{fact.name} = {fact.value}{f' ({place(fact.place)})' if fact.place else ''}"
+    values, known = fact.value.split(", "), set(other.split(", "))
+    own = [value for value in values if value not in known]
+    if not known.isdisjoint(values) and len(values) > 1:
+        more = f"{len(values) - len(own)} as in the other kernel"
+        return f"{fact.name} = {shorten(', '.join((*own, more)), _VALUE)}"
+    return f"{fact.name} = {shorten(fact.value, _VALUE)}"
 
 
 def _drivers(page: Page, title: str, changes: Sequence[DriverChange], limit: int | None, style: str = "bold") -> None:
@@ -149,11 +157,19 @@ def _words(change: DriverChange, limit: int | None) -> list[str]:
     if change.code and change.before is not None and change.after is not None:
         words.append("code changed")
     words.append(_text(change))
-    if change.keys_before != change.keys_after:
+    alone = change.before is None or change.after is None
+    if alone and (change.keys_before or change.keys_after):
+        words.append(count(change.keys_before or change.keys_after, "key"))
+    elif change.keys_before != change.keys_after:
         keys = Change(change.keys_before, change.keys_after)
         words.append(f"keys {keys.before:,} -> {keys.after:,} ({_signed(keys)})")
     shown = change.sites if limit is None else change.sites[:_INTERFACES]
-    sites = [f"{found.interface} {found.before:,} -> {found.after:,} ({_signed(found)})" for found in shown]
+    sites = [
+        f"{found.interface} {found.before or found.after:,}"
+        if alone
+        else f"{found.interface} {found.before:,} -> {found.after:,} ({_signed(found)})"
+        for found in shown
+    ]
     more = len(change.sites) - len(shown)
     if sites:
         words.append(f"sites {', '.join(sites)}{f' and of {more} more' if more else ''}")
@@ -165,12 +181,15 @@ def _reach(reach: Reach | None) -> str:
 
 
 def _text(change: DriverChange) -> str:
-    """`1.0 KiB -> 1.5 KiB (+512 B)`; one number where only one kernel has it or both have the same."""
+    """`1.0 KiB -> 1.5 KiB (+512 B)`; one end where only one kernel has it or both are the same."""
     before, after = change.text_before, change.text_after
-    if before is None or after is None or before == after:
-        known = after if after is not None else before
-        return "built in" if known is None else size(known)
-    return f"{size(before)} -> {size(after)} ({_signed_size(Change(before, after))})"
+    ends = ["built in" if text is None else size(text) for text in (before, after)]
+    if change.before is None or before == after:
+        return ends[1]
+    if change.after is None:
+        return ends[0]
+    gained = f" ({_signed_size(Change(before, after))})" if before is not None and after is not None else ""
+    return f"{ends[0]} -> {ends[1]}{gained}"
 
 
 def _interfaces(page: Page, title: str, changes: Sequence[SitesChange]) -> None:

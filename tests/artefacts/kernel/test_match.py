@@ -83,7 +83,29 @@ def test_an_acpi_device_is_a_pnp_device_too() -> None:
 def test_built_in_drivers_match_by_the_aliases_that_the_kernel_writes() -> None:
     facts = kernel(builtin={"pcieport": ("pci:v*d*sv*sd*bc06sc04i*",), "ext4": ("fs-ext4",)})
 
-    assert match.builtin_matches(facts, ["pci:v1d1sv1sd1bc06sc04i00"]).keys() == {"pcieport"}
+    found = match.matching(facts.builtin_aliases, ["pci:v1d1sv1sd1bc06sc04i00"], facts.source)
+
+    assert found.keys() == {"pcieport"}
+
+
+def test_every_bus_alone_gives_what_asking_for_it_gives() -> None:
+    facts = kernel(
+        ("a", ["pci:v*", "acpi*:A0001:*"], ["c"], 1),
+        ("b", ["pci:v1*", "fs-b"], [], 2),
+        ("c", [], [], 4),
+        ("d", ["virtio:d1v*"], ["a"], 8),
+    )
+    found = match.presentable_by_bus(facts)
+
+    assert {name: match.presentable(facts, [name]) for name in ("pci", "acpi", "virtio")} == found
+    assert found["virtio"] == match.DriverSet(("d",), ("a", "c", "d"), 13, {"d": (("virtio:d1v*", ""),)})
+
+
+def test_buses_without_number_are_refused() -> None:
+    chain = [(f"m{index}", [f"bus{index}:x"], [f"m{index + 1}"], 1) for index in range(2000)]
+
+    with pytest.raises(InputError, match="bus by bus"):
+        match.presentable_by_bus(kernel(*chain))
 
 
 def test_a_kernel_without_modules_gives_an_empty_set() -> None:

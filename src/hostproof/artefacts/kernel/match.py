@@ -34,7 +34,6 @@ __all__ = [
     "BY_IDENTITY",
     "AliasIndex",
     "DriverSet",
-    "builtin_matches",
     "bus",
     "configured",
     "driver_text",
@@ -113,14 +112,8 @@ def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
 
 def presentable(facts: KernelFacts, buses: Sequence[str]) -> DriverSet:
     """The modules that some device on one of these buses would make the guest load."""
-    heads = _heads(buses)
-    modules = _modules(facts)
-    found: dict[str, Keys] = {}
-    for module in modules:
-        keys = tuple((alias, "") for alias in module.aliases if alias.startswith(heads))
-        if keys:
-            found[module.name] = keys
-    return _driver_set({module.name: module for module in modules}, found)
+    keys = ((module.name, ((alias, "") for alias in module.aliases)) for module in _modules(facts))
+    return _beginning(facts, keys, _heads(buses))
 
 
 def presentable_by_bus(facts: KernelFacts) -> dict[str, DriverSet]:
@@ -144,12 +137,15 @@ def presentable_by_bus(facts: KernelFacts) -> dict[str, DriverSet]:
 
 def narrowed(facts: KernelFacts, wider: DriverSet, buses: Sequence[str]) -> DriverSet:
     """Of a wider set of presentable modules, those that a device on one of these buses would make the guest load."""
-    heads = _heads(buses)
-    found: dict[str, Keys] = {}
-    for name, pairs in wider.keys.items():
-        keys = tuple(pair for pair in pairs if pair[0].startswith(heads))
-        if keys:
-            found[name] = keys
+    return _beginning(facts, wider.keys.items(), _heads(buses))
+
+
+def _beginning(
+    facts: KernelFacts, drivers: Iterable[tuple[str, Iterable[tuple[str, str]]]], heads: tuple[str, ...]
+) -> DriverSet:
+    """Of these drivers those with a key that begins so."""
+    kept = ((name, tuple(pair for pair in pairs if pair[0].startswith(heads))) for name, pairs in drivers)
+    found = {name: keys for name, keys in kept if keys}
     return _driver_set({module.name: module for module in _modules(facts)}, found)
 
 
@@ -188,11 +184,6 @@ def driver_texts(facts: KernelFacts, names: Iterable[str]) -> dict[str, int]:
     by_name = {module.name: module for module in _modules(facts)}
     purse = _Purse(MAX_STEPS, facts.source, "steps along the dependencies of modules")
     return {name: sum(by_name[other].text_bytes for other in _closure(by_name, (name,), purse)) for name in names}
-
-
-def builtin_matches(facts: KernelFacts, device_aliases: Iterable[str]) -> dict[str, Keys]:
-    """Built-in drivers that these devices bind, as far as `modules.builtin.modinfo` holds their aliases."""
-    return matching(facts.builtin_aliases, device_aliases, facts.source)
 
 
 class _Purse:
