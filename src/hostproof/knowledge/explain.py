@@ -17,13 +17,15 @@ TITLES = {
     "sources": "source", "features": "feature", "technologies": "technology", "options": "disputed question",
     "primitives": "host primitive", "objectives": "objective", "threats": "threat", "channels": "channel",
     "mitigations": "mitigation", "pins": "measurement", "attacks": "attack", "builtin_drivers": "built-in driver",
-    "audits": "audit", "uses": "use",
+    "mechanisms": "mechanism", "interfaces": "interface", "legacy_code": "legacy code", "audits": "audit", "uses": "use",
 }  # fmt: skip
 
 
 def entry(catalogue: Catalogue, name: str, *, width: int) -> str | None:
     """The explanation of one entry, a list of entries, or None where the catalogue has no such name."""
     kind, _, wanted = name.partition(":")
+    if name.startswith("mechanism.") and wanted == "":  # as a row's facts name it
+        kind, wanted = "mechanism", name.removeprefix("mechanism.").replace("_", "-")
     groups = _groups(catalogue)
     if name in groups:
         return _listing(name, groups[name], width)
