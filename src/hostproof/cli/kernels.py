@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hostproof.artefacts.kernel import facts_file
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.questions import SPACES, Interface, Questions
-from hostproof.cli import kernel_cache
+from hostproof.cli import files, kernel_cache
 from hostproof.cli.progress import Report
 from hostproof.knowledge.load import Catalogue
 
@@ -39,11 +40,17 @@ def read(
     """The facts of the kernel in the input `name`; `config` is its configuration and `modules` its modules where they
     stand apart. Raises InputError.
     """
+    path = Path(name)
+    head = _head(path)
+    if head.startswith(b"{") and config is None and modules is None:
+        return facts_file.decode(
+            files.read_bytes(name, "the kernel facts", limit=facts_file.MAX_BYTES), files.label(name)
+        )
     asked = questions(known)
-    cache, path = kernel_cache.opened(), Path(name)
     beside = [Path(other) if other else None for other in (config, modules)]
+    cache = kernel_cache.opened() if head and not head.startswith((b"{", b"#")) else None
     key = None
-    if cache is not None and not _is_small(path):
+    if cache is not None:
         given = [path, *(other for other in beside if other)]
         key = cache.key(given, f"{asked.digest()} {[str(other) for other in beside]}")
         if key is not None and (found := cache.get(key)) is not None:
@@ -78,11 +85,12 @@ def joined(facts: KernelFacts, names: Sequence[str], known: Catalogue, *, report
     return facts
 
 
-def _is_small(path: Path) -> bool:
-    """Whether a file is read as fast as its cache entry: facts and configurations. What cannot be read is not cached."""
+def _head(path: Path) -> bytes:
+    """How a file begins, blanks left out; nothing where it is no regular file, or cannot be read."""
     try:
+        if not path.is_file():
+            return b""
         with path.open("rb") as file:
-            head = file.read(HEAD).lstrip()
+            return file.read(HEAD).lstrip()
     except OSError:
-        return True
-    return head[:1] in (b"{", b"#")
+        return b""

@@ -7,7 +7,6 @@ import datetime
 
 from hostproof.artefacts import cmdline
 from hostproof.artefacts.initrd.model import Initrd
-from hostproof.artefacts.kernel import read as kernel_reader
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.artefacts.kernel.facts_file import encode
 from hostproof.artefacts.machine import read as machine_reader
@@ -121,8 +120,13 @@ def _kernel(args: argparse.Namespace, known: Catalogue, inputs: _Inputs, report:
         names, modules = [args.modules], None
     facts: KernelFacts | None = None
     for name in names:
-        more = kernels.read(name, known, config=config, modules=modules, report=report)
-        facts = more if facts is None else kernel_reader.merge(facts, more)
+        if facts is None:
+            facts = more = kernels.read(name, known, config=config, modules=modules, report=report)
+        else:
+            from hostproof.artefacts.kernel.read import merge
+
+            more = kernels.read(name, known, report=report)
+            facts = merge(facts, more)
         digest = more.image_sha256 or files.sha256(encode(more))
         inputs.seen.append(InputFile("kernel", files.label(name), more.package or more.release, digest))
     if config is not None:
