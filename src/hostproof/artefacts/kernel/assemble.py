@@ -228,9 +228,15 @@ def merge(facts: KernelFacts, more: KernelFacts) -> KernelFacts:
 
 
 def _joined(one: dict[str, Answer], other: dict[str, Answer]) -> dict[str, Answer]:
-    """Answers of two parts of one kernel: one that knows comes before one that does not, and `one` before `other`."""
+    """Answers of two parts of one kernel: one that knows comes before one that does not, yes before no (what one part does
+    not hold the other may), and `one` before `other`.
+    """
     known = {name: answer for name, answer in other.items() if answer.value is not None}
-    return other | one | {name: answer for name, answer in known.items() if name not in one or one[name].value is None}
+    return other | one | {
+        name: answer
+        for name, answer in known.items()
+        if name not in one or one[name].value is None or (answer.value is True and one[name].value is False)
+    }
 
 
 def _only(tree: Tree, kind: str) -> Parts:
