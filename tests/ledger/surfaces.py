@@ -81,4 +81,4 @@ def kernel(modules: tuple[Module, ...] = MODULES, *, symbols: tuple[str, ...] = 
     base: dict[str, Any] = {
         "sites_counted": COUNTED, "image": image(), "answers": answers, "image_sha256": "1" * 64, "package": "linux-test 1",
     }  # fmt: skip
-    return worlds.kernel({}, modules, **{**base, **more})
+    return replace(worlds.kernel({}, modules), **{**base, **more})
