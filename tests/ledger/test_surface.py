@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,7 +106,10 @@ def test_what_limits_the_numbers_is_said() -> None:
 def test_a_kernel_without_modules_has_a_surface() -> None:
     view = surface(WORLD, surfaces.kernel(()), TECHNOLOGY, None)
 
+    unknown = surface(WORLD, replace(surfaces.kernel(()), modules=None), TECHNOLOGY, None)
+
     assert (view.modules, view.text_bytes, {driver.name for driver in view.drivers}) == (0, 0, {"ext4", "port_card"})
+    assert (unknown.modules, unknown.text_bytes) == (None, None)
 
 
 def test_one_bus_and_one_interface_narrow_drivers_and_totals() -> None:

@@ -94,7 +94,8 @@ class KernelDiff(Struct, frozen=True):
     drivers: Change
     text_bytes: Change
     """Text of loadable drivers that the host reaches."""
-    modules: Change
+    modules: Change | None
+    """None where the modules of neither kernel are known."""
     interfaces: list[SitesChange]
     """Sites in loadable drivers that the host reaches."""
     image_interfaces: list[SitesChange]
@@ -118,7 +119,7 @@ class KernelDiff(Struct, frozen=True):
             or self.mechanisms
             or self.interfaces
             or self.image_interfaces
-            or any(change.before != change.after for change in (self.drivers, self.text_bytes, self.modules))
+            or any(one.before != one.after for one in (self.drivers, self.text_bytes, self.modules) if one is not None)
         )
 
     def refusing(self, gained: bool) -> list[MechanismChange]:
@@ -160,7 +161,7 @@ def kernel_diff(
         mechanisms=_mechanisms(catalogue, old, new, technology, use),
         drivers=Change(_count(before), _count(after)),
         text_bytes=Change(_text(before), _text(after)),
-        modules=Change(before.modules, after.modules),
+        modules=_modules(before, after),
         interfaces=_interfaces(*_counted_in_both(before, after, lambda total: total.reached_sites)),
         image_interfaces=_interfaces(*_counted_in_both(before, after, lambda total: total.image_sites)),
         notes=_notes(before, after),
@@ -200,6 +201,12 @@ def _count(view: Surface) -> int:
 
 def _text(view: Surface) -> int:
     return sum(driver.text_bytes or 0 for driver in view.drivers if _reached(driver.reach))
+
+
+def _modules(before: Surface, after: Surface) -> Change | None:
+    if before.modules is None or after.modules is None:
+        return None
+    return Change(before.modules, after.modules)
 
 
 def _driver(name: str, before: Driver | None, after: Driver | None, old: KernelFacts, new: KernelFacts) -> DriverChange:

@@ -123,8 +123,9 @@ class Surface(Struct, frozen=True):
     drivers: list[Driver]
     by_bus: list[BusTotal]
     by_interface: list[InterfaceTotal]
-    modules: int
-    text_bytes: int
+    modules: int | None
+    """Loadable modules; None, as their text, where nothing tells which there are."""
+    text_bytes: int | None
     image_text_bytes: int | None = None
     image_sha256: str = ""
     vm: str = ""
@@ -151,8 +152,8 @@ def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, m
         drivers=drivers,
         by_bus=_by_bus(by_bus, drivers, technology),
         by_interface=_by_interface(catalogue, kernel, drivers),
-        modules=len(modules),
-        text_bytes=sum(module.text_bytes for module in modules.values()),
+        modules=len(modules) if kernel.modules is not None else None,
+        text_bytes=sum(module.text_bytes for module in modules.values()) if kernel.modules is not None else None,
         image_text_bytes=kernel.image.text_bytes if kernel.image else None,
         image_sha256=kernel.image_sha256,
         vm=machine.name or machine.place.artefact if machine else "",

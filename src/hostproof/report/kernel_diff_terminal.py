@@ -71,10 +71,9 @@ def _head(difference: KernelDiff, page: Page) -> None:
     )
     text = difference.text_bytes
     page.item(f"their loadable code: {size(text.before)} -> {size(text.after)} ({_signed_size(text)})")
-    page.item(
-        f"modules: {difference.modules.before:,} -> {difference.modules.after:,} ({_signed(difference.modules)}); "
-        f"mechanisms that differ: {len(difference.mechanisms)}"
-    )
+    modules = difference.modules
+    numbers = f"{modules.before:,} -> {modules.after:,} ({_signed(modules)})" if modules else "not known"
+    page.item(f"modules: {numbers}; mechanisms that differ: {len(difference.mechanisms)}")
 
 
 def _why(difference: KernelDiff) -> list[str]:

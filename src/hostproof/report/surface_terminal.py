@@ -26,7 +26,7 @@ def to_text(surface: Surface, *, width: int = 100, color: bool = False, verbose:
     _head(surface, page)
     _buses(surface.by_bus, page, verbose)
     _interfaces(surface.by_interface, page, verbose)
-    _drivers(surface.drivers, page, verbose)
+    _drivers(surface, page, verbose)
     return finished(console)
 
 
@@ -34,11 +34,12 @@ def _head(surface: Surface, page: Page) -> None:
     page.item(f"{surface.kernel} ({surface.architecture})", style="bold")
     reached = [driver for driver in surface.drivers if driver.reach is not Reach.NOT_REACHED and not driver.built_in]
     built_in = sum(driver.built_in for driver in surface.drivers)
-    page.item(
-        f"a host of {surface.technology} reaches {count(len(reached), 'module')} of {surface.modules:,}, "
-        f"{size(sum(driver.text_bytes or 0 for driver in reached))} of {size(surface.text_bytes)}; "
-        f"{count(built_in, 'driver')} built in"
-    )
+    if surface.modules is None or surface.text_bytes is None:
+        modules = "modules that are not known"
+    else:
+        text = sum(driver.text_bytes or 0 for driver in reached)
+        modules = f"{count(len(reached), 'module')} of {surface.modules:,}, {size(text)} of {size(surface.text_bytes)}"
+    page.item(f"a host of {surface.technology} reaches {modules}; {count(built_in, 'driver')} built in")
     page.item(f"it may present devices of {', '.join(surface.buses) or 'no bus'}")
     if surface.vm:
         configured = [driver for driver in surface.drivers if driver.reach is Reach.CONFIGURED]
@@ -98,7 +99,8 @@ def _interfaces(totals: Sequence[InterfaceTotal], page: Page, verbose: bool) -> 
         page.item(f"no site of {', '.join(absent)}", indent=2)
 
 
-def _drivers(drivers: Sequence[Driver], page: Page, verbose: bool) -> None:
+def _drivers(surface: Surface, page: Page, verbose: bool) -> None:
+    drivers, counted = surface.drivers, bool(surface.by_interface)
     for reach in Reach:
         group = [driver for driver in drivers if driver.reach is reach]
         if not group or (reach is Reach.NOT_REACHED and not verbose):
@@ -107,7 +109,7 @@ def _drivers(drivers: Sequence[Driver], page: Page, verbose: bool) -> None:
         page.heading(f"{_short(reach).upper()}: {count(len(group), 'driver')}, {code}")
         shown = group if verbose else group[:_SHOWN]
         for driver in shown:
-            _driver(driver, page, verbose)
+            _driver(driver, page, counted, verbose)
         if len(group) > len(shown):
             page.item(f"and {count(len(group) - len(shown), 'driver')} more (-v lists them)", indent=2)
     rest = sum(driver.reach is Reach.NOT_REACHED for driver in drivers)
@@ -116,7 +118,14 @@ def _drivers(drivers: Sequence[Driver], page: Page, verbose: bool) -> None:
         page.item(f"{count(rest, 'driver')} that no device of this host binds: not listed (-v lists them)")
 
 
-def _driver(driver: Driver, page: Page, verbose: bool) -> None:
+def _no_sites(driver: Driver, counted: bool) -> str:
+    """Why no site of a driver is listed."""
+    if driver.built_in:
+        return "its sites are among the image's"
+    return "no site seen" if counted else "sites not counted"
+
+
+def _driver(driver: Driver, page: Page, counted: bool, verbose: bool) -> None:
     where = "built in" if driver.built_in else size(driver.text_bytes or 0)
     sites = ", ".join(
         f"{found.interface} {found.count:,}" for found in driver.sites[: None if verbose else _INTERFACES]
@@ -126,7 +135,7 @@ def _driver(driver: Driver, page: Page, verbose: bool) -> None:
         sites += f" and {more} more"
     buses = shorten(" ".join(driver.buses), 24)
     page.item(
-        f"{where}; {count(driver.keys, 'key')} on {buses or 'no bus'}; {sites or 'no site seen'}",
+        f"{where}; {count(driver.keys, 'key')} on {buses or 'no bus'}; {sites or _no_sites(driver, counted)}",
         indent=2,
         label=driver.name,
         column=24,
