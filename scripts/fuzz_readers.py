@@ -19,8 +19,12 @@ import atheris  # not a dependency: `pip install atheris` where a campaign is ru
 
 with atheris.instrument_imports(include=["hostproof"]):
     from hostproof.artefacts import acpi, cmdline
-    from hostproof.artefacts.kernel import facts_file, module
+    from hostproof.artefacts.initrd.read import read_initrd
+    from hostproof.artefacts.kernel import btf, changelog, facts_file, image_facts, kallsyms, module
+    from hostproof.artefacts.kernel.questions import Interface, Questions
     from hostproof.artefacts.kernel.read import read_kernel
+    from hostproof.artefacts.kernel.unpack import open_image
+    from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
     from hostproof.artefacts.machine import device_tree, libvirt, proxmox, qemu
     from hostproof.artefacts.machine import read as machine
     from hostproof.artefacts.machine.libvirt import capabilities
@@ -32,6 +36,34 @@ with atheris.instrument_imports(include=["hostproof"]):
     from hostproof.place import Place
 
 SCRATCH = Path(tempfile.mkdtemp()) / "kernel"
+
+
+QUESTIONS = Questions(
+    interfaces=(
+        Interface("pci-config", ("pci_read_config_*",)),
+        Interface("port-read", (), ("in", "ins")),
+        Interface("msr", (), ("rdmsr", "cpuid", "tdcall")),
+    ),
+    facts=frozenset(
+        ("symbol.init", "symbol.a.init_module", "calls.start_kernel", "calls.a.init_module", "instruction.rdmsr")
+        + ("parameter.quiet", "initcall.init", "section.text", "changelog.fix")
+    ),
+    titles={"fix": ("x86/tdx: Fix it",)},
+)
+
+
+def _image(data: bytes) -> object:
+    return image_facts.read_image_facts(open_image(data, "image"), QUESTIONS, None)
+
+
+def _flat(data: bytes) -> object:
+    """The tables of an image that is already unpacked: half of it text, half data."""
+    half = len(data) // 2
+    parts = (
+        ImageSection(".text", 1 << 40, 0, half, True),
+        ImageSection(".data", 2 << 40, half, len(data) - half, False),
+    )
+    return kallsyms.find_kallsyms(Vmlinux("image", "x86_64", data, "0" * 64, parts))
 
 
 def _kernel(data: bytes) -> object:
@@ -56,6 +88,12 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     lambda data: verifier.read(data, "verifier"),
     lambda data: use_from_toml(data, "use"),
     lambda data: parse(data.decode("latin-1")),
+    _image,
+    _flat,
+    lambda data: btf.read_btf(data, "btf").struct("pci_driver"),
+    lambda data: module.read_module(data, "a.ko", "a.ko", questions=QUESTIONS),
+    lambda data: read_initrd(data, "initrd"),
+    lambda data: changelog.read_changelog(data, "changelog").answers(QUESTIONS.titles),
 )
 MAX_SEED = 256 * 1024
 
