@@ -26,6 +26,7 @@ REPORT_MAY_READ = {
     "hostproof.ledger.codec",
 }
 REPORT_MAY_READ |= {"hostproof.ledger.compare", "hostproof.ledger.surface", "hostproof.ledger.what_if.model"}
+REPORT_MAY_READ |= {"hostproof.ledger.triage_model"}
 REPORT_MAY_READ |= {"hostproof.ledger.kernel_diff"}
 MAX_FILE, MAX_FUNCTION = 400, 60
 

@@ -16,7 +16,7 @@ from hostproof.cli.main import main, printable
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = str(ROOT / "examples/facts/debian-12-cloud-6.1.192.json")
 SNP = str(ROOT / "examples/snp/vm.args")
-VERBS = ("assess", "surface", "kernel-facts", "diff", "what-if", "compare", "explain")
+VERBS = ("assess", "surface", "kernel-facts", "diff", "what-if", "triage", "compare", "explain")
 
 
 def hostproof(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
