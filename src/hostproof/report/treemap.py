@@ -27,7 +27,7 @@ def squarified(weights: Sequence[float], area: Box) -> list[Box]:
 
     Raises ValueError where they do not.
     """
-    if any(weight <= 0 for weight in weights) or list(weights) != sorted(weights, reverse=True):
+    if not all(weight > 0 for weight in weights) or list(weights) != sorted(weights, reverse=True):
         raise ValueError("weights must be positive and fall")
     scale = area.width * area.height / sum(weights) if weights else 0.0
     sizes = [weight * scale for weight in weights]
@@ -66,7 +66,7 @@ def _row(sizes: Sequence[float], total: float, area: Box) -> tuple[list[Box], Bo
             boxes.append(Box(area.x, y, thick, height))
             y += height
         return boxes, Box(area.x + thick, area.y, max(area.width - thick, 0.0), area.height)
-    thick = total / area.width
+    thick = total / area.width if area.width else 0.0
     x = area.x
     for size in sizes:
         width = size / thick if thick else 0.0
