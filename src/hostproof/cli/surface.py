@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("an audit is of a driver", hint="--driver NAME, as `hostproof surface KERNEL -v` lists them")
     known = catalogue()
     machine = subject.machine_named(args.vm, args.technology) if args.vm else None
-    with progress.shown() as report:
-        kernel = kernels.read_all(args.kernel, known, config=args.config, modules=args.modules, report=report)
     defined = machine.confidential.technology if machine and machine.confidential else "kvm"
     technology = stated.technology_named(known, args.technology or defined)
+    with progress.shown() as report:
+        kernel = kernels.read_all(args.kernel, known, config=args.config, modules=args.modules, report=report)
     whole = surfaces.surface(known, kernel, technology, machine)
     value = surfaces.narrowed(whole, args.bus, args.interface, args.driver)
     match args.format:
