@@ -50,8 +50,8 @@ def read_bytes(name: str, what: str, *, limit: int = MAX_BYTES) -> bytes:
 
 
 def is_json(name: str) -> bool:
-    """Whether the file `name` begins as a JSON object does. What cannot be looked at without taking it (standard input, a
-    FIFO) is taken for JSON; what is absent or a directory is not.
+    """Whether the file `name` begins as a JSON object does. What cannot be looked at (it is absent) or not without taking it
+    (standard input, a FIFO) is taken for JSON, so that who reads it says what is wrong; a directory is not.
     """
     if name == STANDARD_INPUT:
         return True
@@ -62,7 +62,7 @@ def is_json(name: str) -> bool:
         with Path(name).open("rb") as file:
             return file.read(64).lstrip()[:1] == b"{"
     except (OSError, ValueError):
-        return False
+        return True
 
 
 def _read_file(path: Path, what: str, limit: int) -> bytes:
