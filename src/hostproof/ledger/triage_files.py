@@ -6,19 +6,20 @@ A package says where each module lies (`kernel/drivers/net/virtio_net.ko`), some
 1. another architecture's code, documentation, tools: not in this kernel at all;
 2. a module of the file's name lies in the file's directory, or a module's texts name the file: that is where it is;
 3. `modules.builtin` lists a module of the file's name: it is in the image;
-4. the configuration switches off the option that is named as the file (`# CONFIG_E100 is not set` for `drivers/.../e100.c`):
-   it was not built;
-5. the directory belongs to few drivers (it lies deep: `drivers/net/ethernet/intel/e1000`, `fs/xfs`): the modules in it, or
-   else below it, are candidates, unless a built-in module's name looks like one of its family;
-6. such a directory without any module at or below it, whose names no configured option and no built-in module has: not built;
+4. the configuration says that the option is not set which is named as the driver's file (`E100` for `drivers/.../e100.c`) or
+   as the file system's directory (`XFS_FS` for `fs/xfs/`), or that of the whole subsystem (`DRM`): it was not built;
+5. in trees where each driver has a directory of its own: the modules in the file's directory, or in the nearest one above or
+   else anywhere below the driver's directory, are candidates, unless a built-in module's name looks like one of its family;
+6. such a directory without any module, in a subsystem that is itself a module (`DRM` is `m`): not built, because what depends
+   on a module cannot be built in;
 7. else nothing tells: the file may be linked into the image.
 
-Steps 4 to 6 go by names, and say so. A module's missing name in 2 proves nothing, so it only ever says where a file *is*.
+A module's missing name in 2 proves nothing, so it only ever says where a file *is*. SOURCE: Documentation/kbuild/
+kconfig-language.rst of Linux (dependencies limit tristate symbols); the Kconfig and Makefile of the subsystems below.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,14 +33,35 @@ _SHARED_BETWEEN = ("arch/arm/xen/",)
 """Code of one architecture that another builds: arch/arm64/xen/Makefile takes it."""
 _NO_CODE = ("Documentation/", "tools/", "scripts/", "LICENSES/")
 _CODE = (".c", ".S", ".rs")
-_DEEP = {"drivers": 4, "sound": 3, "fs": 2, "net": 2}
+_DRIVER_DIRECTORIES = {
+    "drivers/gpu/drm/": 4,
+    "drivers/net/ethernet/": 4,
+    "drivers/net/wireless/": 4,
+    "drivers/infiniband/hw/": 4,
+    "drivers/media/pci/": 4,
+    "drivers/media/usb/": 4,
+    "drivers/scsi/": 3,
+    "drivers/crypto/": 3,
+    "fs/": 2,
+    "net/": 2,
+}
+"""Trees in which a driver, or a vendor's drivers, have a directory of their own, and how deep that lies."""
+_SUBSYSTEMS = {
+    "drivers/gpu/drm/": "DRM",
+    "drivers/infiniband/": "INFINIBAND",
+    "drivers/media/pci/": "MEDIA_SUPPORT",
+    "drivers/media/usb/": "MEDIA_SUPPORT",
+    "drivers/mmc/": "MMC",
+    "drivers/iio/": "IIO",
+    "sound/": "SOUND",
+}
+"""Trees of which every driver depends on one tristate option."""
 _CORE = frozenset(
     ("net/core", "net/ipv4", "net/ipv6", "net/sched", "net/ethtool", "net/unix", "net/xdp", "net/netlink", "net/packet")
     + ("net/ethernet", "net/bpf", "net/llc", "net/802", "net/mac80211", "net/wireless", "net/netfilter", "net/xfrm")
     + ("fs/proc", "fs/sysfs", "fs/kernfs", "fs/notify", "fs/iomap", "fs/crypto", "fs/verity", "fs/quota", "fs/nls")
 )
 """Directories whose code is core code, or of many modules."""
-_WORD = re.compile(r"[A-Z0-9]+")
 
 
 class Where(StrEnum):
@@ -78,7 +100,6 @@ class Sources:
     _by_source: Mapping[str, list[str]] = field(init=False, repr=False)
     _builtin: frozenset[str] = field(init=False, repr=False)
     _families: frozenset[str] = field(init=False, repr=False)
-    _words: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_directory: dict[str, list[str]] = {}
@@ -90,12 +111,10 @@ class Sources:
             for source in module.sources:
                 by_source.setdefault(source, []).append(module.name)
         builtin = frozenset(self.kernel.builtin or ())
-        configured = (name for name, value in (self.kernel.config or {}).items() if value.value in ("y", "m"))
         object.__setattr__(self, "_by_directory", by_directory)
         object.__setattr__(self, "_by_source", by_source)
         object.__setattr__(self, "_builtin", builtin)
         object.__setattr__(self, "_families", frozenset(name.partition("_")[0] for name in builtin))
-        object.__setattr__(self, "_words", frozenset(word for name in configured for word in _WORD.findall(name)))
 
     def locate(self, file: str) -> Located:
         """Where the code of a source file is."""
@@ -142,50 +161,61 @@ class Sources:
         return None
 
     def _switched_off(self, file: str) -> Located | None:
-        """Only an option that the configuration names and a driver's file: elsewhere names of options mean other things."""
-        _, name = _split(file)
-        value = (self.kernel.config or {}).get(name.upper())
-        if file.startswith(("drivers/", "sound/")) and value is not None and value.value == "n" and self._complete:
-            because = f"no module or built-in driver is named as {file}, and CONFIG_{name.upper()} is not set"
-            return Located(file, Where.ABSENT, because)
+        """Only options whose names say what they are of: elsewhere the same name may mean another thing."""
+        directory, name = _split(file)
+        options = []
+        if file.startswith(("drivers/", "sound/")):
+            options.append(name.upper())
+        if file.startswith("fs/") and "/" in directory:
+            options.append(f"{directory.split('/')[1].upper()}_FS")
+        if _subsystem(file):
+            options.append(_subsystem(file))
+        for option in options:
+            value = (self.kernel.config or {}).get(option)
+            if value is not None and value.value == "n" and self._complete:
+                because = f"no module or built-in driver is named as {file}, and CONFIG_{option} is not set"
+                return Located(file, Where.ABSENT, because)
         return None
 
     @property
     def _complete(self) -> bool:
         return self.kernel.builtin is not None and self.kernel.config is not None and self.kernel.config_complete
 
+    def _modular(self, file: str) -> str:
+        """The option of the file's subsystem where that is a module, so that none of its drivers is built in."""
+        option = _subsystem(file)
+        value = (self.kernel.config or {}).get(option)
+        return option if value is not None and value.value == "m" and self._complete else ""
+
     def _neighbours(self, file: str) -> Located | None:
-        """The modules of a directory that few drivers share."""
+        """The modules of a driver's own directory, or that there are none."""
         directory, _ = _split(file)
         parts = directory.split("/")
-        depth = _DEEP.get(parts[0], 0)
-        if not depth or len(parts) < depth or "/".join(parts[:depth]) in _CORE:
+        depth = next((depth for tree, depth in _DRIVER_DIRECTORIES.items() if file.startswith(tree)), 0)
+        modular = self._modular(file)
+        if modular and not depth:
+            depth = _subsystem_depth(file)
+        top = "/".join(parts[:depth])
+        if not depth or len(parts) < depth or top in _CORE:
             return None
         for end in range(len(parts), depth - 1, -1):
-            at = "/".join(parts[:end])
-            names = self._by_directory.get(at) or (self._below(at) if end == depth else [])
-            if not names:
-                continue
-            family = self._family((*names, parts[end - 1]))
-            if family:
-                because = f"{at} holds {_some(names)}, but built-in modules named {family}... may be linked from it too"
-                return Located(file, Where.UNKNOWN, because)
-            because = f"{at} holds no other module than {_some(names)} (by place; no text names {file})"
-            return Located(file, Where.CANDIDATES, because, tuple(sorted(names)))
-        return self._nothing(file, parts, depth)
-
-    def _nothing(self, file: str, parts: list[str], depth: int) -> Located | None:
-        """A family of drivers that this kernel has none of, by every name that it could show."""
-        top, names = "/".join(parts[:depth]), parts[depth - 1 :]
-        words = {word for name in names for word in _WORD.findall(name.upper())}
-        seen = sorted(words & self._words) or self._family(names)
-        if seen or not self._complete:
+            names = self._by_directory.get("/".join(parts[:end]))
+            if names:
+                return self._candidates(file, "/".join(parts[:end]), names)
+        if names := self._below(top):
+            return self._candidates(file, f"{top} and what is below it", names)
+        if not modular:
             return None
-        because = (
-            f"no module lies at or below {top}, and neither a configured option nor a built-in module has a name with "
-            f"{', '.join(sorted(words))} in it"
-        )
+        because = f"no module lies at or below {top}, and CONFIG_{modular} is m, so that nothing of it is built in"
         return Located(file, Where.ABSENT, because)
+
+    def _candidates(self, file: str, place: str, names: list[str]) -> Located:
+        family = "" if self._modular(file) else self._family((*names, place.rpartition("/")[2]))
+        if family:
+            because = f"{place} holds {_some(names)}, but built-in modules named {family}... may be linked from it too"
+            return Located(file, Where.UNKNOWN, because)
+        because = f"{place} holds no other module than {_some(names)} (by place; no text names {file})"
+        return Located(file, Where.CANDIDATES, because, tuple(sorted(names)))
 
     def _below(self, directory: str) -> list[str]:
         return [name for at, names in self._by_directory.items() if at.startswith(f"{directory}/") for name in names]
@@ -203,6 +233,17 @@ def _split(file: str) -> tuple[str, str]:
     """Directory and canonical name of a source file."""
     directory, _, name = file.rpartition("/")
     return directory, name.rpartition(".")[0].replace("-", "_")
+
+
+def _subsystem(file: str) -> str:
+    """The option on which every driver of the file's tree depends; empty where there is none."""
+    return next((option for tree, option in _SUBSYSTEMS.items() if file.startswith(tree)), "")
+
+
+def _subsystem_depth(file: str) -> int:
+    """How deep the directories lie that are right below the file's subsystem."""
+    tree = next(tree for tree in _SUBSYSTEMS if file.startswith(tree))
+    return tree.count("/") + 1
 
 
 def _some(names: Iterable[str]) -> str:
