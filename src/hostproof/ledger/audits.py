@@ -30,7 +30,7 @@ needs and that no audit covers.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -56,6 +56,8 @@ EVERY = "*"
 LEAST_WEIGHT = 2
 SHORT = 12
 _SHOWN = 4
+_KERNEL_ROW = "C02/kernel/T1"
+"""The code is this kernel's: as every mechanism found in it, an audit rests on the kernel (`evidence.KERNEL_ROW`)."""
 _DEFAULT_THREATS = ("T3", "T4")
 Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 Pattern = Annotated[str, Meta(pattern="^[^/]+/[^/]+/[^/]+$", max_length=200)]
@@ -172,38 +174,33 @@ class AuditedCode:
         return ""
 
     def evidence(self, driver: str, channel: str, row_id: str) -> Iterator[Evidence]:
-        """What the recorded audits say of a driver's row: those that close it first, each with why it does not else."""
+        """What the recorded audits say of a driver's row. Audits of several interfaces by the same people, on the same day
+        and with the same outcome are one piece of evidence.
+        """
         mine = [item for item in self._by_driver.get(driver, ()) if item[0].meets(row_id)]
         if not mine:
             return
+        needed = self._needed(driver, channel)
         valid = [audit for audit, _ in mine if not self._stale(audit)]
         disputed = {audit.interface for audit in valid if audit.verdict == "findings open"}
         covered = {audit.interface for audit in valid if audit.verdict != "findings open"}
-        gap = self._gap(driver, channel, covered, disputed)
-        for audit, place in mine:
-            why_not = self._stale(audit)
-            if not why_not and audit.verdict == "findings open":
+        gap = _gap(needed, covered, disputed)
+        relevant = [item for item in mine if item[0].interface in (EVERY, *needed)]
+        alike: dict[tuple[object, ...], list[tuple[Audit, Place]]] = {}
+        for audit, place in relevant or mine:
+            key = (audit.by, audit.date, audit.method, audit.verdict, audit.code_sha256, audit.kernel)
+            alike.setdefault(key, []).append((audit, place))
+        for group in alike.values():
+            why_not = self._stale(group[0][0])
+            if not why_not and group[0][0].verdict == "findings open":
                 why_not = "its findings are open"
-            yield self._one(audit, place, why_not or gap)
+            yield self._one(group, why_not or gap)
 
-    def _gap(self, driver: str, channel: str, covered: Collection[str], disputed: Collection[str]) -> str:
-        """What keeps audits of the right code from closing a row; empty where nothing does."""
-        if EVERY in disputed:
-            return "another audit of this code has open findings"
+    def _needed(self, driver: str, channel: str) -> tuple[str, ...]:
         module = self._modules.get(driver)
-        needed = (
-            required(self.catalogue, module, channel, self.kernel.sites_counted if self.kernel else ())
-            if module
-            else ()
-        )
-        if still := sorted(set(disputed) & set(needed) if needed else disputed):
-            return f"another audit of this code has open findings in {', '.join(still)}"
-        if EVERY in covered:
-            return ""
-        if not needed:
-            return f'counting sites does not tell what this row needs: only an audit of "{EVERY}" covers it'
-        left = [name for name in needed if name not in covered]
-        return f"not covered by an audit of this code: {', '.join(left)}" if left else ""
+        if module is None or self.kernel is None:
+            return ()
+        return required(self.catalogue, module, channel, self.kernel.sites_counted)
 
     def _stale(self, audit: Audit) -> str:
         """Why the audit is not about this kernel's code; empty where it is."""
@@ -219,24 +216,30 @@ class AuditedCode:
             )
         return ""
 
-    def _one(self, audit: Audit, place: Place, why_not: str) -> Evidence:
-        what = "everything that it reads of the host" if audit.interface == EVERY else audit.interface
+    def _one(self, group: Sequence[tuple[Audit, Place]], why_not: str) -> Evidence:
+        """The evidence of audits that differ in their interfaces alone."""
+        audit, interfaces = group[0][0], list(dict.fromkeys(one.interface for one, _ in group))
+        what = "everything that it reads of the host" if EVERY in interfaces else ", ".join(interfaces)
         mechanism = f"{audit.by} looked at {what} in {audit.name} on {audit.date} ({audit.method}): {audit.verdict}"
         unseen = self._uncovered(audit.name)
         if unseen:
             names = ", ".join(unseen[:_SHOWN]) + (f" and {len(unseen) - _SHOWN} more" if len(unseen) > _SHOWN else "")
             mechanism += f"; what it calls is other code, and no audit covers {names}"
-        where = PlaceSeen(place.artefact, path=place.path)
-        facts = [FactSeen(f"module.{audit.name}.code_sha256", audit.code_sha256, where)]
         return Evidence(
             status=Status.HARDENED,
             by="hardening",
-            rule=f"audit:{audit.name}/{audit.interface}",
+            rule=f"audit:{audit.name}/{'+'.join(interfaces)}",
             mechanism=mechanism,
             decides=not why_not,
             why_not=why_not,
-            facts=facts,
-            sources=list(audit.sources),
+            facts=[
+                FactSeen(
+                    f"module.{audit.name}.code_sha256", audit.code_sha256, PlaceSeen(place.artefact, path=place.path)
+                )
+                for _, place in group
+            ],
+            sources=list(dict.fromkeys(source for one, _ in group for source in one.sources)),
+            rests_on=[_KERNEL_ROW],
         )
 
     def _uncovered(self, driver: str) -> list[str]:
@@ -260,3 +263,17 @@ class AuditedCode:
         for audit, place in self.audits.items:
             if not any(audit.meets(row_id) for row_id in instances.get(audit.name, ())):
                 yield f"{place}: the audit of {audit.name} is about no row of this VM"
+
+
+def _gap(needed: Collection[str], covered: Collection[str], disputed: Collection[str]) -> str:
+    """What keeps audits of the right code from closing a row that needs these interfaces; empty where nothing does."""
+    if EVERY in disputed:
+        return "another audit of this code has open findings"
+    if still := sorted(set(disputed) & set(needed) if needed else disputed):
+        return f"another audit of this code has open findings in {', '.join(still)}"
+    if EVERY in covered:
+        return ""
+    if not needed:
+        return f'counting sites does not tell what this row needs: only an audit of "{EVERY}" covers it'
+    left = [name for name in needed if name not in covered]
+    return f"not covered by an audit of this code: {', '.join(left)}" if left else ""
