@@ -170,6 +170,29 @@ def test_a_module_that_can_never_be_loaded_is_not_in_an_execute_path() -> None:
     assert said(decision) == (VexStatus.NOT_AFFECTED, Justification.NOT_EXECUTED)
 
 
+def test_a_closed_row_is_no_answer_where_other_drivers_may_make_the_device() -> None:
+    world = {"mitigation": [mitigation("lock", ["C13/anvil/T3"], 'config.LOCK == "y"')]}
+    both = dataclasses.replace(NIC, aliases=(PCI, "platform:anvil"), depends=())
+    decision = decided(
+        cve("drivers/net/ethernet/acme/anvil/anvil.c"), modules=(both,), config={"LOCK": "y"}, world=world
+    )
+
+    assert decision.status is VexStatus.UNDER_INVESTIGATION
+    assert "may make devices of platform" in decision.summary
+
+
+def test_a_library_of_a_driver_that_is_never_loaded_may_run_for_others() -> None:
+    from tests.ledger.worlds import verifier
+
+    decision = decided(
+        cve("drivers/net/ethernet/acme/lib/anvil_lib.c"),
+        command_line="module_blacklist=anvil",
+        verifier=verifier("RTMR2"),
+    )
+
+    assert said(decision) == (VexStatus.NOT_AFFECTED, Justification.NOT_CONTROLLED)
+
+
 def test_a_blacklist_that_the_host_may_edit_is_no_answer() -> None:
     decision = decided(cve("drivers/net/ethernet/acme/anvil/anvil.c"), command_line="module_blacklist=anvil")
 
@@ -193,17 +216,40 @@ def test_a_driver_on_a_bus_that_this_host_does_not_present_cannot_be_controlled(
     decision = decided(cve("drivers/gpu/drm/acme/acmedrm.c"))
 
     assert said(decision) == (VexStatus.NOT_AFFECTED, Justification.NOT_CONTROLLED)
-    assert decision.summary.startswith("not reachable by the host through devices: no key of acmedrm is on a bus")
-    assert "the guest itself may load it" in decision.summary
+    assert decision.summary == (
+        "not reachable by the host through devices: acmedrm binds devices of of alone, and a host of t presents pci, virtio; "
+        "the guest itself may load it for other reasons"
+    )
 
 
-@pytest.mark.parametrize("file", ["fs/xfs/xfs.c", "drivers/md/dm-acme.c"])
-def test_what_consumes_the_hosts_data_without_a_device_stays_under_investigation(file: str) -> None:
-    decision = decided(cve(file))
+def test_a_device_tree_driver_is_not_out_of_reach_of_a_host_that_writes_acpi_tables() -> None:
+    known, technology = catalogue(), catalogue().technologies["t"]
+    facts = kernel({}, WORLD_MODULES)
+    technology = msgspec.structs.replace(technology, presentable_buses=["pci", "acpi"])
+    one = cve("drivers/gpu/drm/acme/acmedrm.c")
+
+    (decision,) = triage(known, facts, technology, None, ledger(known, kernel=facts), CveRecords((one,))).decisions
+    assert decision.status is VexStatus.UNDER_INVESTIGATION
+
+
+@pytest.mark.parametrize(
+    ("path", "alias", "word"),
+    [
+        ("fs/xfs/xfs", "fs-xfs", "may be the host's"),
+        ("drivers/md/dm-acme", "", "may be the host's"),
+        ("net/acme/acme", "net-pf-44", "may be the host's"),
+        ("drivers/net/tun", "devname:net/tun", "may be the host's"),
+        ("drivers/misc/keyless", "", "may load it by its name"),
+        ("drivers/infiniband/hw/anvil/anvil_ib", "auxiliary:anvil.rdma", "may make devices of auxiliary"),
+        ("drivers/hwmon/sensor", "platform:sensor", "may make devices of platform"),
+    ],
+)
+def test_what_no_key_of_the_hosts_buses_binds_stays_under_investigation(path: str, alias: str, word: str) -> None:
+    decision = decided(cve(f"{path}.c"), modules=(NIC, LIB, at(path, *([alias] if alias else []))))
 
     assert decision.status is VexStatus.UNDER_INVESTIGATION
     assert "not reachable by the host through devices" in decision.summary
-    assert "may be the host's" in decision.summary
+    assert word in decision.summary
 
 
 @pytest.mark.parametrize(

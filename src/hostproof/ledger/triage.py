@@ -11,9 +11,9 @@ fixed                                                            versions: this 
                                                                  changelog names the CVE
 not affected          vulnerable code not in execute path        every driver that its files belong to can never be
                                                                  loaded (this initrd, `module_blacklist=`)
-not affected          vulnerable code cannot be controlled by    no device that this host may present binds a driver that
-                      adversary                                  needs the code; or the ledger closes every row of these
-                                                                 drivers
+not affected          vulnerable code cannot be controlled by    the code's drivers bind devices alone of buses that a
+                      adversary                                  platform enumerates and this host does not present; or the
+                                                                 ledger closes every row of these drivers
 affected                                                         the host presents, or may present, a device whose driver
                                                                  runs the code, and the row is open
 under investigation                                              anything else, with what is missing
@@ -21,9 +21,10 @@ under investigation                                              anything else, 
 
 The host is the adversary of these statements: *cannot be controlled* says nothing of the guest's own users. Three rules keep
 `not affected` honest. Rows that are `hardened`, `accepted` or `sealed` do not count as closed: an audit that found nothing
-and a waiver do not answer a flaw that somebody did find. File systems, protocols, ciphers and block targets consume data that
-the guest takes from a disk or a network of the host, without a device that binds them: no key of theirs is no proof, so they
-stay under investigation. And code that is or may be in the image is closed only by rows of its own.
+and a waiver do not answer a flaw that somebody did find. A missing key is no proof: file systems, protocols, ciphers and block
+targets consume data that the guest takes from a disk or a network of the host, without a device that binds them; a driver that
+the host reaches may load others by name (iwlwifi its iwldvm), or make devices of a bus of its own for them (auxiliary, bcma,
+platform). All these stay under investigation. And code that is or may be in the image is closed only by rows of its own.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ _CONSUMERS = (
 """Trees in which code without a match key consumes data of disks and networks."""
 _NO_BUS = ("", "devname", "crypto")
 """What stands before the colon of aliases that no device has (`devname:net/tun`)."""
+_ENUMERATED = frozenset(("pci", "virtio", "acpi", "pnp", "of", "ccw", "ccwgroup", "css", "ap"))
+"""Buses whose devices a platform enumerates. Drivers make those of others (auxiliary, bcma, platform, i2c ...)."""
+_WITH_ROWS = _ENUMERATED.union(match.BEHIND_CONTROLLER, match.BY_IDENTITY)
+"""Buses whose drivers have rows wherever this host may present their devices."""
 _CLOSED = frozenset((Status.PREVENTED, Status.ATTESTED, Status.REFUSED, Status.ABSENT, Status.OUT_OF_SCOPE))
 """Statuses under which a known flaw cannot be reached. `hardened`, `accepted` and `sealed` are not among them."""
 _NEVER_RUNS = ("initrd:never", "command-line:module_blacklist")
@@ -263,11 +268,21 @@ class _Bench:
             because = f"{unknown[0].id} is unknown: {'; '.join(missing[:_SHOWN]) or unknown[0].reason}"
             return _Verdict(VexStatus.UNDER_INVESTIGATION, because, rows=tuple(unknown), drivers=(name,))
         if rows and not self._reachable(names):
-            never = all(row.evidence and row.evidence[0].rule in _NEVER_RUNS for row in rows)
-            closed = "; ".join(dict.fromkeys(f"{row.id} is {row.status}: {row.reason}" for row in rows[:_SHOWN]))
-            justification = Justification.NOT_EXECUTED if never else Justification.NOT_CONTROLLED
-            return _Verdict(VexStatus.NOT_AFFECTED, closed, justification, rows, (name,))
+            return self._closed(name, names, rows)
         return self._rowless(name, file, names, built_in)
+
+    def _closed(self, name: str, names: Sequence[str], rows: Sequence[Row]) -> _Verdict:
+        """Code of which every row is closed. What is never loaded never runs; else a way around the rows counts."""
+        closed = "; ".join(dict.fromkeys(f"{row.id} is {row.status}: {row.reason}" for row in rows[:_SHOWN]))
+        if name in self.rows and all(row.evidence and row.evidence[0].rule in _NEVER_RUNS for row in rows):
+            return _Verdict(VexStatus.NOT_AFFECTED, closed, Justification.NOT_EXECUTED, tuple(rows), (name,))
+        others = {bus for other in names if other in self.modules for bus in self._bound_on(other)} - _WITH_ROWS
+        if others:
+            because = (
+                f"{closed}; but drivers that the host reaches may make devices of {', '.join(sorted(others))} for it"
+            )
+            return _Verdict(VexStatus.UNDER_INVESTIGATION, because, rows=tuple(rows), drivers=(name,))
+        return _Verdict(VexStatus.NOT_AFFECTED, closed, Justification.NOT_CONTROLLED, tuple(rows), (name,))
 
     def _rowless(self, name: str, file: str, names: Sequence[str], built_in: bool) -> _Verdict:
         """Code that no row of the ledger is about."""
@@ -284,17 +299,39 @@ class _Bench:
         if reached := self._reachable(names):
             because = f"the host reaches {reached[0]} ({self.reach[reached[0]]}), and no row of the ledger is about it"
             return _Verdict(undecided, because, drivers=(name,))
-        buses = ", ".join(self.technology.presentable_buses)
-        no_device = (
-            f"not reachable by the host through devices: no key of {_some(names)} is on a bus that a host of "
-            f"{self.technology.id} may present ({buses}), behind a controller there, or in what it says of CPU and board; "
-            "the guest itself may load it for other reasons"
-        )
-        keyed = any(match.bus(alias) not in _NO_BUS for alias in self.modules[name].aliases)
-        if file.startswith(_CONSUMERS) and not keyed:
-            because = f"{no_device}, and what it then takes from a disk or a network may be the host's"
-            return _Verdict(undecided, because, drivers=(name,))
-        return _Verdict(VexStatus.NOT_AFFECTED, no_device, Justification.NOT_CONTROLLED, drivers=(name,))
+        presentable = ", ".join(self.technology.presentable_buses)
+        if all(self._enumerated_elsewhere(other) for other in names):
+            because = (
+                f"not reachable by the host through devices: {_some(names)} binds devices of {self._buses(names)} alone, and "
+                f"a host of {self.technology.id} presents {presentable}; the guest itself may load it for other reasons"
+            )
+            return _Verdict(VexStatus.NOT_AFFECTED, because, Justification.NOT_CONTROLLED, drivers=(name,))
+        keyless = not self._bound_on(name)
+        if keyless and file.startswith(_CONSUMERS):
+            but = "the guest itself may load it, and what it then takes from a disk or a network may be the host's"
+        elif keyless:
+            but = "the guest itself, or a driver that the host reaches, may load it by its name"
+        else:
+            but = f"drivers that the host reaches may make devices of {self._buses(names)}"
+        because = f"not reachable by the host through devices of {presentable} that bind {name} by a key; but {but}"
+        return _Verdict(undecided, because, drivers=(name,))
+
+    def _bound_on(self, name: str) -> set[str]:
+        """The buses of the devices that a module binds."""
+        return {match.bus(alias) for alias in self.modules[name].aliases}.difference(_NO_BUS)
+
+    def _buses(self, names: Iterable[str]) -> str:
+        return ", ".join(sorted({bus for name in names for bus in self._bound_on(name)}))
+
+    def _enumerated_elsewhere(self, name: str) -> bool:
+        """Whether a module binds devices alone that a platform enumerates, and that this host presents none of. An ACPI table
+        may name a device-tree compatible (PRP0001), so a host that presents ACPI devices presents those too.
+        """
+        presentable = set(self.technology.presentable_buses)
+        if "acpi" in presentable:
+            presentable.add("of")
+        buses = self._bound_on(name)
+        return bool(buses) and buses <= _ENUMERATED - presentable
 
     def _needing(self, name: str) -> Iterator[str]:
         """A module and all modules that need it."""

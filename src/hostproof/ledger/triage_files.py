@@ -20,6 +20,7 @@ kconfig-language.rst of Linux (dependencies limit tristate symbols); the Kconfig
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -109,7 +110,7 @@ class Sources:
             if tree == "kernel":
                 by_directory.setdefault(path.rpartition("/")[0], []).append(module.name)
             for source in module.sources:
-                by_source.setdefault(source, []).append(module.name)
+                by_source.setdefault(posixpath.normpath(source), []).append(module.name)  # `arch/x86/kvm/../../../virt`
         builtin = frozenset(self.kernel.builtin or ())
         object.__setattr__(self, "_by_directory", by_directory)
         object.__setattr__(self, "_by_source", by_source)
