@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from hostproof.artefacts.cve import Cve, VersionRange, read_directory
-from hostproof.ledger.triage_versions import Had, by_version, own_backports
+from hostproof.ledger.triage_versions import Had, by_version, own_backports, upstream_version
 from hostproof.place import Place
 from tests.ledger.worlds import kernel
 
@@ -101,6 +102,11 @@ def test_a_distributions_own_release_proves_neither_absence_nor_a_fix_of_its_ser
     ],
 )
 def test_who_maintains_a_release_of_its_own(release: str, version: str, own: bool) -> None:
-    import dataclasses
-
     assert own_backports(dataclasses.replace(kernel(), release=release, version=version)) is own
+
+
+def test_a_version_that_does_not_fit_the_release_is_none() -> None:
+    """What a compiler says of itself has been taken for the version of a kernel."""
+    assert upstream_version(dataclasses.replace(kernel(), release="6.1.0-55-amd64", version="6.1.192")) == "6.1.192"
+    assert upstream_version(dataclasses.replace(kernel(), release="7.2.13+deb14-arm64", version="16.2.0")) == ""
+    assert upstream_version(dataclasses.replace(kernel(), release="", version="6.1.192")) == "6.1.192"

@@ -42,9 +42,9 @@ from hostproof.knowledge.records import Technology
 from hostproof.knowledge.terms import Presence, Status
 from hostproof.ledger.model import Ledger, Row
 from hostproof.ledger.surface import Reach, surface
-from hostproof.ledger.triage_files import Located, Sources, Where
+from hostproof.ledger.triage_files import Located, Sources, Where, shared_headers
 from hostproof.ledger.triage_model import Decision, Justification, PassedOver, Triage, VexStatus
-from hostproof.ledger.triage_versions import Had, by_version, own_backports
+from hostproof.ledger.triage_versions import Had, by_version, own_backports, upstream_version
 from hostproof.place import Place
 
 __all__ = ["triage"]
@@ -115,7 +115,9 @@ def _notes(kernel: KernelFacts) -> list[str]:
     notes = []
     if kernel.changelog_cves is None:
         notes.append("no changelog was read: what the distribution fixed by itself is not known")
-    if own_backports(kernel):
+    if kernel.version and not upstream_version(kernel):
+        notes.append(f"release {kernel.release} and version {kernel.version} are of two series: versions tell nothing")
+    elif own_backports(kernel):
         notes.append(
             f"{kernel.release} is a distribution's own release on {kernel.version}: upstream versions tell little of it"
         )
@@ -178,7 +180,7 @@ class _Bench:
 
     def decide(self, cve: Cve) -> Decision:
         """The decision on one CVE."""
-        versions = by_version(cve, self.kernel.version, backports=own_backports(self.kernel))
+        versions = by_version(cve, upstream_version(self.kernel), backports=own_backports(self.kernel))
         if versions.had is Had.NEVER:
             return self._said(cve, VexStatus.NOT_AFFECTED, [versions.because], Justification.NOT_PRESENT)
         located = [self.sources.locate(file) for file in cve.files]
@@ -186,7 +188,7 @@ class _Bench:
         built = [item for item in located if item.where not in (Where.NOT_CODE, Where.ABSENT)]
         if located and not [item for item in built if item.where is not Where.HEADER or not code]:
             because = [item.because for item in located if item.where is not Where.HEADER]
-            if not _shared_headers(located):
+            if not shared_headers(located):
                 return self._said(cve, VexStatus.NOT_AFFECTED, because, Justification.NOT_PRESENT)
         if versions.had is Had.FIXED:
             return self._said(cve, VexStatus.FIXED, [versions.because])
@@ -215,7 +217,7 @@ class _Bench:
         if not cve.files:
             verdicts.append(_Verdict(VexStatus.UNDER_INVESTIGATION, "the record names no file"))
         headers = [item for item in built if item.where is Where.HEADER]
-        if not code or (_shared_headers(headers) and all(item.status is VexStatus.NOT_AFFECTED for item in verdicts)):
+        if not code or (shared_headers(headers) and all(item.status is VexStatus.NOT_AFFECTED for item in verdicts)):
             verdicts += [_Verdict(VexStatus.UNDER_INVESTIGATION, item.because) for item in headers]
         order = list(VexStatus)
         verdicts.sort(key=lambda verdict: order.index(verdict.status))
@@ -377,11 +379,6 @@ def _weakest(verdicts: Iterable[_Verdict]) -> Justification | None:
     """The justification that holds for all of them: that code cannot be controlled says less than that it never runs."""
     found = {verdict.justification for verdict in verdicts}
     return next((item for item in reversed(Justification) if item in found), None)
-
-
-def _shared_headers(located: Iterable[Located]) -> list[Located]:
-    """Headers that other code than a driver's own includes."""
-    return [item for item in located if item.where is Where.HEADER and "/include/" in f"/{item.file}"]
 
 
 def _action(cve: Cve, rows: Iterable[Row]) -> str:

@@ -27,7 +27,7 @@ from enum import StrEnum
 
 from hostproof.artefacts.kernel.facts import KernelFacts
 
-__all__ = ["Located", "Sources", "Where"]
+__all__ = ["Located", "Sources", "Where", "shared_headers"]
 
 _ARCHITECTURES = {"x86_64": ("x86",), "aarch64": ("arm64",), "s390x": ("s390",)}
 _SHARED_BETWEEN = ("arch/arm/xen/",)
@@ -228,6 +228,11 @@ class Sources:
             if head in self._families:
                 return head
         return ""
+
+
+def shared_headers(located: Iterable[Located]) -> list[Located]:
+    """Headers that other code than a driver's own includes."""
+    return [item for item in located if item.where is Where.HEADER and "/include/" in f"/{item.file}"]
 
 
 def _split(file: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from hostproof.artefacts.cve import Cve
 from hostproof.artefacts.kernel.facts import KernelFacts
 from hostproof.knowledge.predicate import version_key
 
-__all__ = ["Had", "VersionVerdict", "by_version", "own_backports"]
+__all__ = ["Had", "VersionVerdict", "by_version", "own_backports", "upstream_version"]
 
 _OWN_RELEASE = re.compile(r"\.el[0-9]+|-1[0-9]{2}[0-9]00\.[0-9]+\.[0-9]+(?:\.[0-9]+)?-")
 _PLAIN = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}(?:-rc[0-9]{1,9})?", re.ASCII)
@@ -53,6 +53,13 @@ def own_backports(kernel: KernelFacts) -> bool:
     """Whether the kernel's distribution maintains it on an upstream version that has no stable updates."""
     third = (kernel.version.split(".") + ["", "", ""])[2]
     return bool(_OWN_RELEASE.search(kernel.release)) or (third == "0" and "-" in kernel.release)
+
+
+def upstream_version(kernel: KernelFacts) -> str:
+    """The kernel's upstream version; empty where its release is of another series, so that one of the two was misread."""
+    series = _series(kernel.version)
+    named = re.match(r"[0-9]+\.[0-9]+", kernel.release)
+    return "" if named is not None and named[0] != series else kernel.version
 
 
 def by_version(cve: Cve, version: str, *, backports: bool = False) -> VersionVerdict:
