@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hostproof.artefacts.kernel.facts import KernelFacts
-from hostproof.cli import kernel_cache
+from hostproof.cli import kernel_cache, kernels
 from hostproof.cli.kernel_cache import MAX_ENTRIES, SUFFIX, KernelCache, opened
+from hostproof.knowledge.load import catalogue
 
 FACTS = KernelFacts(release="6.1.0", version="6.1.0", architecture="x86_64", source="k.deb")
 
@@ -64,6 +65,36 @@ def test_a_damaged_entry_is_none(cache: KernelCache, tmp_path: Path, damage: byt
     path.write_bytes(damage)
 
     assert cache.get("a" * 64) is None
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a directory"])
+def test_what_stands_in_the_place_of_an_entry_is_neither_waited_for_nor_followed(tmp_path: Path, what: str) -> None:
+    path = tmp_path / f"{'a' * 64}{SUFFIX}"
+    match what:
+        case "a pipe":
+            os.mkfifo(path)
+        case "a device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+
+    assert KernelCache(tmp_path).get("a" * 64) is None
+
+
+def test_a_kernel_that_is_written_to_while_it_is_read_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kernel(tmp_path, b"one")
+
+    def meanwhile(_: Path, **__: object) -> KernelFacts:
+        path.write_bytes(b"two")
+        return FACTS
+
+    monkeypatch.setenv("HOSTPROOF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("hostproof.artefacts.kernel.read.read_kernel", meanwhile)
+    kernels.read(str(path), catalogue())
+
+    assert not (tmp_path / "cache").exists()
 
 
 def test_every_flipped_byte_of_an_entry_is_seen(cache: KernelCache, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Sequence
 from importlib import resources
@@ -60,7 +61,7 @@ class KernelCache:
     def get(self, key: Key) -> KernelFacts | None:
         """The facts of an entry, or None where there is none that is whole."""
         try:
-            data = (self._directory / f"{key}{SUFFIX}").read_bytes()
+            data = _regular(self._directory / f"{key}{SUFFIX}")
         except OSError:
             return None
         digest, body = data[:DIGEST], data[DIGEST:]
@@ -116,6 +117,15 @@ def opened() -> KernelCache | None:
         return KernelCache(Path.home() / ".cache/hostproof")
     except RuntimeError:  # no home directory
         return None
+
+
+def _regular(path: Path) -> bytes:
+    """The bytes of a regular file, one more than the bound at most; nothing of what else stands in its place: a pipe would
+    be waited for, and a device has no end. Raises OSError.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        return file.read(MAX_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
 def _readers() -> str:

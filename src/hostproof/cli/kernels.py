@@ -49,16 +49,15 @@ def read(
     asked = questions(known)
     beside = [Path(other) if other else None for other in (config, modules)]
     cache = kernel_cache.opened() if head and not head.startswith((b"{", b"#")) else None
-    key = None
-    if cache is not None:
-        given = [path, *(other for other in beside if other)]
-        key = cache.key(given, f"{asked.digest()} {[str(other) for other in beside]}")
-        if key is not None and (found := cache.get(key)) is not None:
-            return found
+    given = [path, *(other for other in beside if other)]
+    about = f"{asked.digest()} {[str(other) for other in beside]}"
+    key = cache.key(given, about) if cache is not None else None
+    if cache is not None and key is not None and (found := cache.get(key)) is not None:
+        return found
     from hostproof.artefacts.kernel.read import read_kernel
 
     facts = read_kernel(path, config=beside[0], modules=beside[1], progress=report, questions=asked)
-    if cache is not None and key is not None:
+    if cache is not None and key is not None and cache.key(given, about) == key:  # else it was written to meanwhile
         cache.put(key, facts)
     return facts
 
