@@ -314,6 +314,7 @@ def _headline(
         policy=policy,
         policy_pinned=statuses.get(POLICY_ROW),
         initrd_pinned=statuses.get(INITRD_ROW) if subject.initrd is not None else None,
+        kernel_architecture=subject.kernel.architecture if subject.kernel else "",
     )
     counts = Headline(
         confidential=headline.confidential_line(declaration, model, facts),

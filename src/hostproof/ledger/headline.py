@@ -30,12 +30,14 @@ class Declaration:
     """Status of the row that says whether anything pins the launch policy; None where there is no such row."""
     initrd_pinned: Status | None = None
     """The same of the initrd, where one was given."""
+    kernel_architecture: str = ""
+    """What the kernel is built for; empty where that is not known."""
 
 
 def confidential_line(declaration: Declaration, model: ThreatModel, facts: Facts) -> str:
     """The first line of every report."""
     unable = f"this kernel CANNOT be a guest of {declaration.technology.name}"
-    parts = [unable] if any(True for _ in _cannot_be_such_a_guest(declaration.technology, facts)) else []
+    parts = [unable] if any(True for _ in _cannot_be_such_a_guest(declaration, facts)) else []
     parts.append(_kind(declaration))
     if declaration.policy is not None:
         parts.append(format_line(declaration.policy))
@@ -79,7 +81,7 @@ def _short(place: Place) -> str:
 
 def warnings(declaration: Declaration, unmet: Iterable[Rule], facts: Facts) -> Iterator[str]:
     """What must not be missed, most important first."""
-    yield from _cannot_be_such_a_guest(declaration.technology, facts)
+    yield from _cannot_be_such_a_guest(declaration, facts)
     yield from (rule.reason for rule in unmet if parse(rule.when)(facts).value)
     policy = declaration.policy
     if policy is not None:
@@ -106,8 +108,13 @@ def warnings(declaration: Declaration, unmet: Iterable[Rule], facts: Facts) -> I
         yield f"{len(machine.unread)} options of the definition were not understood; each is an unknown row"
 
 
-def _cannot_be_such_a_guest(technology: Technology, facts: Facts) -> Iterable[str]:
-    """Before anything else: a kernel that lacks the code cannot be such a guest."""
+def _cannot_be_such_a_guest(declaration: Declaration, facts: Facts) -> Iterator[str]:
+    """Before anything else: a kernel of another architecture, or one that lacks the code, cannot be such a guest."""
+    technology, built_for = declaration.technology, declaration.kernel_architecture
+    unable = f"this kernel cannot be a guest of {technology.name}"
+    if built_for and technology.id != "kvm" and built_for not in technology.architectures:
+        yield f"{unable}: it is built for {built_for}, and these guests are {', '.join(technology.architectures)}"
+        return  # what code it lacks besides says nothing
     for rule in technology.guest_support:
         if parse(rule.when)(facts).value is False:
-            yield f"this kernel cannot be a guest of {technology.name}: {rule.reason}"
+            yield f"{unable}: {rule.reason}"
