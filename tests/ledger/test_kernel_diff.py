@@ -55,7 +55,7 @@ def test_a_driver_that_a_new_key_makes_reachable_is_gained() -> None:
     change = compared(OLD, surfaces.kernel(modules))
 
     assert [(one.name, one.before, one.after) for one in change.gained] == [
-        ("alone", Reach.NOT_REACHED, Reach.PRESENTABLE)
+        ("alone", Reach.MADE_BY_DRIVERS, Reach.PRESENTABLE)
     ]
     assert (change.gained[0].keys_before, change.gained[0].keys_after) == (2, 1)
 

@@ -1,7 +1,7 @@
 """Drivers that are built into the image: their match keys, and what is not known of them.
 
-Three things tell the keys, and the first that does is taken: what the build wrote to `modules.builtin.modinfo`, the
-registration structures in the image itself, and the catalogue's list for drivers that every kernel builds in.
+Three things tell the keys: what the build wrote to `modules.builtin.modinfo` together with the registration structures in
+the image itself, and where neither does the catalogue's list for drivers that every kernel builds in.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ def match_keys(kernel: KernelFacts | None, known: Mapping[str, BuiltinDriver]) -
     found: dict[str, dict[str, None]] = {}
     for driver in kernel.image.drivers if kernel.image else ():
         found.setdefault(_name(driver), {}).update(dict.fromkeys(driver.aliases))
-    for name, keys in found.items():
-        if name not in aliases:
-            aliases[name] = tuple(keys)
+    for name, keys in found.items():  # before 6.18 a build writes the aliases that stand in the source alone
+        aliases[name] = tuple(dict.fromkeys((*aliases.get(name, ()), *keys)))
     for name in kernel.builtin or ():
         if name not in aliases and name in known:
             aliases[name] = tuple(known[name].aliases)

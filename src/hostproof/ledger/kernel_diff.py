@@ -192,7 +192,7 @@ def _by_name(view: Surface) -> dict[str, Driver]:
 
 
 def _reached(reach: Reach | None) -> bool:
-    return reach is not None and reach is not Reach.NOT_REACHED
+    return reach is not None and reach.by_host
 
 
 def _count(view: Surface) -> int:

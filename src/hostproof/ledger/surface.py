@@ -51,8 +51,17 @@ class Reach(StrEnum):
     """Words of the host make user space load it: CPUID, SMBIOS, WMI."""
     NEEDED = "needed"
     """A driver that the host reaches needs it."""
+    MADE_BY_DRIVERS = "made-by-drivers"
+    """Its device is made by another driver, by board code or by a device tree: whether this host can cause that, match keys
+    do not tell. Not counted as reached.
+    """
     NOT_REACHED = "not-reached"
-    """No device that this host may present binds it; the guest itself may load it."""
+    """It has no key that a device of this host could meet; the guest itself may load it."""
+
+    @property
+    def by_host(self) -> bool:
+        """Whether the host is known to reach it."""
+        return self not in (Reach.MADE_BY_DRIVERS, Reach.NOT_REACHED)
 
 
 class SiteCount(Struct, frozen=True):
@@ -236,7 +245,7 @@ def _loadable(module: Module, reach: Mapping[str, Reach], closure: int, weights:
     buses = dict.fromkeys(name for alias in module.aliases if (name := match.bus(alias)))
     return Driver(
         name=module.name,
-        reach=reach.get(module.name, Reach.NOT_REACHED),
+        reach=reach.get(module.name) or _by_bus_alone(buses, ()),
         buses=list(buses),
         keys=len(module.aliases),
         path=module.path,
@@ -264,7 +273,8 @@ def _built_in(
 
 
 def _by_bus_alone(buses: Collection[str], presentable: Collection[str]) -> Reach:
-    return next((way for way, its in _ways(presentable) if not set(buses).isdisjoint(its)), Reach.NOT_REACHED)
+    made = Reach.NOT_REACHED if set(buses).isdisjoint(match.MADE_BY_DRIVERS) else Reach.MADE_BY_DRIVERS
+    return next((way for way, its in _ways(presentable) if not set(buses).isdisjoint(its)), made)
 
 
 def _ways(presentable: Collection[str]) -> tuple[tuple[Reach, Collection[str]], ...]:
@@ -323,7 +333,7 @@ def _by_interface(catalogue: Catalogue, kernel: KernelFacts, drivers: Iterable[D
         if record is None:
             continue
         found = holders.get(name, [])
-        reached = [sites for driver, sites in found if driver.reach is not Reach.NOT_REACHED]
+        reached = [sites for driver, sites in found if driver.reach.by_host]
         image = kernel.image.sites.get(name, Sites(0)) if kernel.image else None
         totals.append(
             InterfaceTotal(

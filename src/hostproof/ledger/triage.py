@@ -349,9 +349,9 @@ class _Bench:
     def _reachable(self, names: Iterable[str]) -> list[str]:
         """Those of these modules that a device of the host binds, and that no row is about."""
         ways = (
-            (Reach.NOT_REACHED, Reach.NEEDED)
+            (Reach.MADE_BY_DRIVERS, Reach.NOT_REACHED, Reach.NEEDED)
             if self.pool is None
-            else (Reach.NOT_REACHED, Reach.NEEDED, Reach.BEHIND_CONTROLLER)
+            else (Reach.MADE_BY_DRIVERS, Reach.NOT_REACHED, Reach.NEEDED, Reach.BEHIND_CONTROLLER)
         )
         return [name for name in names if name not in self.rows and self.reach.get(name, Reach.NEEDED) not in ways]
 

@@ -16,7 +16,7 @@ from importlib import resources
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from hostproof.ledger.surface import Driver, Reach, Surface
+from hostproof.ledger.surface import Driver, Surface
 from hostproof.report.treemap import Box, squarified
 from hostproof.report.words import count, size, visible
 
@@ -56,7 +56,7 @@ def render(surface: Surface) -> str:
     """The page as text; the same surface gives the same page."""
     template, style = _template()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    reached = [driver for driver in surface.drivers if driver.reach is not Reach.NOT_REACHED]
+    reached = [driver for driver in surface.drivers if driver.reach.by_host]
     return template.render(
         surface=surface,
         style=Markup(style),  # our own style sheet
@@ -74,7 +74,7 @@ def fields(surface: Surface) -> list[Field]:
     by_bus: dict[str, list[Driver]] = {}
     order = [total.bus for total in surface.by_bus]
     for driver in surface.drivers:
-        if driver.reach is Reach.NOT_REACHED or not driver.text_bytes:
+        if not driver.reach.by_host or not driver.text_bytes:
             continue
         bus = min(driver.buses, key=order.index) if driver.buses else "needed by others"
         by_bus.setdefault(bus, []).append(driver)

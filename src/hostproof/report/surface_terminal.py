@@ -32,7 +32,7 @@ def to_text(surface: Surface, *, width: int = 100, color: bool = False, verbose:
 
 def _head(surface: Surface, page: Page) -> None:
     page.item(f"{surface.kernel} ({surface.architecture})", style="bold")
-    reached = [driver for driver in surface.drivers if driver.reach is not Reach.NOT_REACHED and not driver.built_in]
+    reached = [driver for driver in surface.drivers if driver.reach.by_host and not driver.built_in]
     built_in = sum(driver.built_in for driver in surface.drivers)
     if surface.modules is None or surface.text_bytes is None:
         modules = "modules that are not known"
@@ -55,7 +55,7 @@ def _names(drivers: Iterable[Driver]) -> str:
 
 
 def _buses(found: Sequence[BusTotal], page: Page, verbose: bool) -> None:
-    totals = [total for total in found if verbose or total.reach is not Reach.NOT_REACHED]
+    totals = [total for total in found if verbose or total.reach.by_host]
     page.heading(f"BY BUS: {count(len(totals), 'bus', 'buses')}")
     page.item("drivers with match keys, their text; with all they need: modules, text; sites in the drivers", indent=2)
     for total in totals:
@@ -69,7 +69,7 @@ def _buses(found: Sequence[BusTotal], page: Page, verbose: bool) -> None:
         )
     rest = [total.bus for total in found if total not in totals]
     if rest:
-        page.item(f"no device of this host: {', '.join(rest)}", indent=2)
+        page.item(f"other buses (-v lists them): {', '.join(rest)}", indent=2)
 
 
 def _short(reach: Reach) -> str:
@@ -103,7 +103,7 @@ def _drivers(surface: Surface, page: Page, verbose: bool) -> None:
     drivers, counted = surface.drivers, bool(surface.by_interface)
     for reach in Reach:
         group = [driver for driver in drivers if driver.reach is reach]
-        if not group or (reach is Reach.NOT_REACHED and not verbose):
+        if not group or not (reach.by_host or verbose):
             continue
         code = size(sum(driver.text_bytes or 0 for driver in group))
         page.heading(f"{_short(reach).upper()}: {count(len(group), 'driver')}, {code}")
@@ -112,10 +112,13 @@ def _drivers(surface: Surface, page: Page, verbose: bool) -> None:
             _driver(driver, page, counted, verbose)
         if len(group) > len(shown):
             page.item(f"and {count(len(group) - len(shown), 'driver')} more (-v lists them)", indent=2)
-    rest = sum(driver.reach is Reach.NOT_REACHED for driver in drivers)
-    if rest and not verbose:
+    made, rest = (sum(driver.reach is way for driver in drivers) for way in (Reach.MADE_BY_DRIVERS, Reach.NOT_REACHED))
+    if (made or rest) and not verbose:
         page.blank()
-        page.item(f"{count(rest, 'driver')} that no device of this host binds: not listed (-v lists them)")
+        page.item(
+            f"not listed (-v lists them): {count(made, 'driver')} whose devices other drivers or board code make, so that "
+            f"keys do not tell whether this host can cause one; {count(rest, 'driver')} without a key for a device of it"
+        )
 
 
 def _no_sites(driver: Driver, counted: bool) -> str:

@@ -232,11 +232,15 @@ def _joined(one: dict[str, Answer], other: dict[str, Answer]) -> dict[str, Answe
     not hold the other may), and `one` before `other`.
     """
     known = {name: answer for name, answer in other.items() if answer.value is not None}
-    return other | one | {
-        name: answer
-        for name, answer in known.items()
-        if name not in one or one[name].value is None or (answer.value is True and one[name].value is False)
-    }
+    return (
+        other
+        | one
+        | {
+            name: answer
+            for name, answer in known.items()
+            if name not in one or one[name].value is None or (answer.value is True and one[name].value is False)
+        }
+    )
 
 
 def _only(tree: Tree, kind: str) -> Parts:

@@ -198,7 +198,7 @@ def _banner(kernel: bytes) -> str:
 
 def _with_banner(kind: str, banner: str, architecture: str) -> Image:
     release = banner.partition(" ")[0]
-    debian = _DEBIAN.search(banner)
+    debian = _DEBIAN.search(banner.rpartition(" #")[2])  # before the build number stands the compiler, also Debian's
     return Image(kind, banner, release, debian[1] if debian else "", architecture)
 
 

@@ -25,6 +25,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hostproof.artefacts.kernel.alias_pattern import Pattern, normalised
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -32,6 +33,7 @@ from hostproof.place import Place
 __all__ = [
     "BEHIND_CONTROLLER",
     "BY_IDENTITY",
+    "MADE_BY_DRIVERS",
     "AliasIndex",
     "DriverSet",
     "bus",
@@ -68,6 +70,24 @@ MAX_STEPS = 1_000_000
 MAX_COST = 10_000_000
 """Characters compared for all devices of a VM together; with that kernel and a TDX server it is 235,000."""
 
+MADE_BY_DRIVERS = (
+    "auxiliary",
+    "bcma",
+    "cxl",
+    "dax",
+    "fslmc",
+    "i2c",
+    "ieee1394",
+    "ishtp",
+    "mei",
+    "mfd",
+    "mhi",
+    "nd",
+    "of",
+    "platform",
+) + ("rpmsg", "sdw", "slim", "spi", "spmi", "ssam", "ssb", "tbsvc", "typec", "ulpi", "vchiq")
+"""Buses whose devices other drivers, board code or a device tree make: whether a host can cause one is not told by keys."""
+
 BY_IDENTITY = ("cpu", "dmi", "wmi")
 """Buses whose devices are words of the host: CPUID leaves, SMBIOS strings, WMI blocks that ACPI names. User space loads
 modules by them as by any device.
@@ -100,7 +120,7 @@ def bus(alias: str) -> str:
 
 def matches(pattern: str, modalias: str) -> bool:
     """Whether a module's alias matches a device's, as modprobe compares them."""
-    return _Pattern(_normalised(pattern)).matches(modalias.replace("-", "_"))
+    return Pattern(normalised(pattern)).matches(modalias.replace("-", "_"))
 
 
 def configured(facts: KernelFacts, device_aliases: Iterable[str]) -> DriverSet:
@@ -260,7 +280,7 @@ class AliasIndex:
         self._by_head: dict[str, list[tuple[str, str, str]]] = {}
         for name, aliases in drivers.items():
             for alias in aliases:
-                pattern = _normalised(alias)
+                pattern = normalised(alias)
                 wild = _WILD.search(pattern)
                 head = pattern[: wild.start()] if wild else pattern
                 self._by_head.setdefault(head, []).append((name, alias, pattern))
@@ -275,7 +295,7 @@ class AliasIndex:
                 break
             for name, alias, pattern in self._by_head.get(text[:length], ()):
                 self._purse.spend(_cost(pattern, text))
-                if _Pattern(pattern).matches(text):
+                if Pattern(pattern).matches(text):
                     found.append((name, alias))
         return found
 
@@ -284,117 +304,3 @@ def _cost(pattern: str, text: str) -> int:
     """What comparing the two may take: a product only where pieces are no plain text."""
     plain = "[" not in pattern and "?" not in pattern
     return len(pattern) + len(text) if plain else len(pattern) * (1 + len(text) // 8)
-
-
-def _normalised(pattern: str) -> str:
-    """`-` as `_`, except within brackets, where it is a range."""
-    if "-" not in pattern:
-        return pattern
-    if "[" not in pattern:
-        return pattern.replace("-", "_")
-    return "".join(
-        part if part.startswith("[") else part.replace("-", "_") for part in re.split(r"(\[[^\]]*\])", pattern)
-    )
-
-
-class _Pattern:
-    """A pattern as the pieces between its stars. Matching takes each piece at its first place, so it never goes back
-    over an earlier star and costs at most the product of both lengths.
-    """
-
-    __slots__ = ("_pieces",)
-
-    def __init__(self, pattern: str) -> None:
-        self._pieces = _split(pattern)
-
-    def matches(self, text: str) -> bool:
-        first, *rest = self._pieces
-        position = _at(first, text, 0)
-        if position is None:
-            return False
-        if not rest:
-            return position == len(text)
-        *middle, last = rest
-        for piece in middle:
-            position = _find(piece, text, position)
-            if position is None:
-                return False
-        start = len(text) - _length(last)
-        return start >= position and _at(last, text, start) is not None
-
-
-Piece = str | list[tuple[str, bool] | None]
-"""Literal text, or one entry per character: characters that fit (and whether they are excluded), or None for any."""
-
-
-def _split(pattern: str) -> list[Piece]:
-    if "[" not in pattern and "?" not in pattern and "\\" not in pattern:
-        return list(pattern.split("*"))
-    pieces: list[Piece] = []
-    piece: list[tuple[str, bool] | None] = []
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character == "*":
-            pieces.append(piece)
-            piece = []
-        elif character == "?":
-            piece.append(None)
-        elif (
-            character == "["
-            and (end := pattern.find("]", position + 1 + (pattern[position : position + 1] in "!^"))) > 0
-        ):
-            piece.append(_bracket(pattern[position:end]))
-            position = end + 1
-        else:
-            if character == "\\" and position < len(pattern):
-                character = pattern[position]
-                position += 1
-            piece.append((character, False))
-    return [*pieces, piece]
-
-
-def _bracket(body: str) -> tuple[str, bool]:
-    excluded = body[:1] in ("!", "^")
-    body = body[1:] if excluded else body
-    characters: list[str] = []
-    position = 0
-    while position < len(body):
-        if position + 2 < len(body) and body[position + 1] == "-":
-            low, high = ord(body[position]), min(ord(body[position + 2]), ord(body[position]) + 255)
-            characters.extend(map(chr, range(low, high + 1)))
-            position += 3
-        else:
-            characters.append(body[position])
-            position += 1
-    return "".join(characters), excluded
-
-
-def _length(piece: Piece) -> int:
-    return len(piece)
-
-
-def _at(piece: Piece, text: str, start: int) -> int | None:
-    """Where the piece ends if it stands at `start`."""
-    end = start + len(piece)
-    if start < 0 or end > len(text):
-        return None
-    if isinstance(piece, str):
-        return end if text.startswith(piece, start) else None
-    for offset, entry in enumerate(piece):
-        if entry is not None and (text[start + offset] in entry[0]) is entry[1]:
-            return None
-    return end
-
-
-def _find(piece: Piece, text: str, start: int) -> int | None:
-    """Where the first occurrence of the piece from `start` on ends."""
-    if isinstance(piece, str):
-        found = text.find(piece, start)
-        return None if found < 0 else found + len(piece)
-    for position in range(start, len(text) - len(piece) + 1):
-        end = _at(piece, text, position)
-        if end is not None:
-            return end
-    return None
