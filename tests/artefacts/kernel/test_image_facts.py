@@ -17,6 +17,7 @@ from hostproof.artefacts.kernel.read import read_kernel
 from hostproof.artefacts.kernel.unpack import open_image
 from hostproof.errors import HostproofError, InputError
 from tests.artefacts.kernel import kallsyms_samples, samples
+from tests.artefacts.kernel.btf_samples import BtfBuilder
 
 ASKED = Questions(
     (Interface("port", instructions=("in",)),),
@@ -25,15 +26,21 @@ ASKED = Questions(
 SOURCES = b"drivers/pci/probe.c\0./mm/slub.c\0/build/linux-6.1.7/fs/ext4/inode.c\0include/linux/x.c\0word.c\0"
 
 
-def vmlinux(rodata: bytes = b"", text: bytes = b"") -> bytes:
-    """A kernel with symbols; `rodata` stands behind their tables."""
+def vmlinux(rodata: bytes = b"", text: bytes = b"", btf: bytes = b"") -> bytes:
+    """A kernel with symbols; `rodata` stands behind their tables, `btf` is its section of types."""
     symbols = kallsyms_samples.entries(percpu=True)
     at = kallsyms_samples.TEXT + 0x20000
     tables = kallsyms_samples.tables(kallsyms_samples.LAYOUTS[-2], symbols, at)
     code = (kallsyms_samples.BANNER + text).ljust(0x20000, b"\xcc")
-    return kallsyms_samples.elf(
-        [(".text", 6, kallsyms_samples.TEXT, code), (".rodata", 2, at, tables + bytes(8) + rodata)]
-    )
+    sections = [(".text", 6, kallsyms_samples.TEXT, code), (".rodata", 2, at, tables + bytes(8) + rodata)]
+    return kallsyms_samples.elf([*sections, (".BTF", 2, at + 0x100000, btf)] if btf else sections)
+
+
+def of_newer_symbols() -> bytes:
+    """A kernel whose names of symbols are laid out in no way that is known: the token table stands alone."""
+    data = vmlinux()
+    at = data.index(b"0\x001\x002\x003\x00") - 4096
+    return data[: at - 8192] + b"\xff" * 8192 + data[at:]
 
 
 def bzimage(**parts: bytes) -> bytes:
@@ -116,17 +123,68 @@ def test_a_package_is_refused_so_too(tmp_path: Path) -> None:
         read(tmp_path / "k.deb", samples.deb(samples.tree()))
 
 
+def packed(path: Path, image: bytes) -> KernelFacts:
+    """The facts of a package with this image."""
+    return read(path / "k.deb", samples.deb(samples.tree() | {f"./boot/vmlinuz-{samples.RELEASE}": image}))
+
+
+def test_symbols_that_are_newer_than_their_reader_cost_a_package_nothing_else(tmp_path: Path) -> None:
+    facts = packed(tmp_path, of_newer_symbols())
+
+    assert len(facts.modules or ()) == 3
+    assert (facts.image, facts.answers.get("symbol.absent")) == (None, None)
+    assert [
+        note
+        for note in facts.notes
+        if f"vmlinuz-{samples.RELEASE}+0x" in note and "nothing is told of its code" in note
+    ]
+
+
+def test_an_image_alone_of_such_symbols_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a token table of kallsyms without names") as error:
+        read(tmp_path / "vmlinux", of_newer_symbols())
+
+    assert error.value.place is not None
+    assert error.value.place.offset is not None
+
+
+def test_symbols_of_an_architecture_that_are_not_read_cost_nothing_else(tmp_path: Path) -> None:
+    ppc64 = kallsyms_samples.elf([(".text", 6, 0, kallsyms_samples.BANNER.ljust(64, b"\0"))], machine=21)
+
+    for facts in (read(tmp_path / "vmlinux", ppc64), packed(tmp_path, ppc64)):
+        assert facts.release.startswith("6.")
+        assert facts.image is None
+        assert any("no reader for the symbols of ppc64" in note for note in facts.notes)
+
+
+def newer_types() -> bytes:
+    """Types of which one is of a kind that nobody knows yet."""
+    types = BtfBuilder()
+    types.add("novel", 99, 0)
+    return types.build()
+
+
+@pytest.mark.parametrize("types", [b"no types", newer_types()], ids=["damaged", "newer"])
+def test_types_that_cannot_be_read_cost_built_in_drivers_and_nothing_else(types: bytes) -> None:
+    reading = read_image_facts(open_image(vmlinux(btf=types), "vmlinux"), ASKED, None)
+
+    assert reading.answers["symbol.virtio_to_dev_1"].value is True
+    assert reading.facts.notes[0].startswith("vmlinux!BTF+0x")
+    assert reading.facts.notes[0].endswith("match tables of built-in drivers are not told")
+    assert all("cannot be read" in reason for reason in reading.facts.driver_buses.values())
+
+
 def test_a_flat_image_without_symbols_keeps_what_is_known_besides(tmp_path: Path) -> None:
     facts = read(tmp_path / "Image", samples.arm64_image())
     files = samples.tree()
     files[f"./boot/vmlinuz-{samples.RELEASE}"] = samples.arm64_image()
-    packed = read(tmp_path / "k.deb", samples.deb(files))
+    together = read(tmp_path / "k.deb", samples.deb(files))
 
-    for found in (facts, packed):
+    for found in (facts, together):
         assert found.release == samples.RELEASE
         assert found.image is None
         assert any("a flat kernel without kallsyms" in note and "nothing is told" in note for note in found.notes)
-    assert len(packed.modules or ()) == 3
+    assert len(together.modules or ()) == 3
 
 
 def test_an_rpm_gives_the_facts_that_a_deb_gives(tmp_path: Path) -> None:

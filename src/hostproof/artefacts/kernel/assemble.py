@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostproof.artefacts.archive.limits import Limits
 from hostproof.artefacts.kernel.config import Config, read_config
 from hostproof.artefacts.kernel.facts import Answer, KernelFacts, Module
 from hostproof.artefacts.kernel.image import Image, embedded_config, read_image
 from hostproof.artefacts.kernel.package import Label
 from hostproof.artefacts.kernel.questions import Questions
+from hostproof.artefacts.kernel.symbols import UntoldSymbols, WithoutSymbols
 from hostproof.artefacts.kernel.tree import Parts, Reading, Tree, preferred
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -70,29 +70,26 @@ def from_tree(tree: Tree, label: Label, kind: str) -> KernelFacts:
 
 
 def _code(tree: Tree, parts: Parts, notes: list[str]) -> ImageReading | None:
-    """What the code of the image says, where it is asked about."""
+    """What the code of the image says, where it is asked about. Symbols that cannot be told cost nothing else that the tree
+    holds: a kernel may be newer than their reader.
+    """
     if tree.questions is None or not parts.image_data:
         return None
-    from hostproof.artefacts.kernel.image_facts import read_image_facts
+    from hostproof.artefacts.kernel.image_facts import read_image_facts  # which needs numpy
+    from hostproof.artefacts.kernel.unpack import open_image
 
-    opened = _opened(parts.image_data, f"{tree.source}!{parts.image_name}", tree.limits, notes)
-    if opened is None:
+    try:
+        opened = open_image(parts.image_data, f"{tree.source}!{parts.image_name}", tree.limits)
+        reading = read_image_facts(opened, tree.questions, parts.builtin)
+    except UntoldSymbols as error:
+        notes.append(_untold(error))
         return None
-    reading = read_image_facts(opened, tree.questions, parts.builtin)
     notes.extend(reading.facts.notes)
     return reading
 
 
-def _opened(data: bytes, name: str, limits: Limits, notes: list[str]) -> OpenImage | None:
-    """The image, or None where it is sound and nothing can be told of its code."""
-    from hostproof.artefacts.kernel.flat_image import WithoutKallsyms  # which needs numpy
-    from hostproof.artefacts.kernel.unpack import open_image
-
-    try:
-        return open_image(data, name, limits)
-    except WithoutKallsyms as error:
-        notes.append(f"{name}: {error.message}; nothing is told of its code")
-        return None
+def _untold(error: UntoldSymbols) -> str:
+    return f"{error.place}: {error.message}; nothing is told of its code"
 
 
 def _counted(questions: Questions | None) -> tuple[str, ...]:
@@ -125,7 +122,7 @@ def _modules_notes(source: str, parts: Parts, modules: list[Module], *, known: b
 def from_image(data: bytes, name: str, reading: Reading) -> KernelFacts:
     """The facts of an image alone, with the configuration that it carries, if any. Raises InputError."""
     notes = [f"{name} is an image alone: its {MODULES_UNKNOWN}; give their directory or package too"]
-    opened = _opened(data, name, reading.limits, notes) if reading.questions is not None else None
+    opened, code = _image_code(data, name, reading, notes)
     if opened is not None:
         image, text = opened.image(), opened.config()
     else:
@@ -135,11 +132,7 @@ def from_image(data: bytes, name: str, reading: Reading) -> KernelFacts:
         notes.append(f"{name} carries no configuration (CONFIG_IKCONFIG): give it too, or {CONFIG_UNKNOWN}")
     if not image.release:
         notes.append(f"{name} ({image.kind}) does not say its release")
-    code = None
-    if opened is not None and reading.questions is not None:
-        from hostproof.artefacts.kernel.image_facts import read_image_facts
-
-        code = read_image_facts(opened, reading.questions, None)
+    if code is not None:
         notes.extend(code.facts.notes)
     return KernelFacts(
         release=image.release,
@@ -155,6 +148,27 @@ def from_image(data: bytes, name: str, reading: Reading) -> KernelFacts:
         answers=code.answers if code else {},
         sites_counted=_counted(reading.questions),
     )
+
+
+def _image_code(
+    data: bytes, name: str, reading: Reading, notes: list[str]
+) -> tuple[OpenImage | None, ImageReading | None]:
+    """An image alone, unpacked, and what its code says; None where it is not asked about, or nothing can be told of it.
+
+    Raises InputError where the image or its tables of symbols are damaged: there is nothing else that would be told.
+    """
+    if reading.questions is None:
+        return None, None
+    from hostproof.artefacts.kernel.image_facts import read_image_facts
+    from hostproof.artefacts.kernel.unpack import open_image
+
+    opened = None
+    try:
+        opened = open_image(data, name, reading.limits)
+        return opened, read_image_facts(opened, reading.questions, None)
+    except WithoutSymbols as error:
+        notes.append(_untold(error))
+        return opened, None
 
 
 def from_config(data: bytes, name: str) -> KernelFacts:

@@ -20,12 +20,11 @@ import numpy.typing as npt
 from hostproof.artefacts.kernel.dynamic_relocations import Relocations, applied, find_relocations
 from hostproof.artefacts.kernel.kallsyms import FORMS, address_tables, find_kallsyms
 from hostproof.artefacts.kernel.kallsyms_tables import NameTables, find_name_tables
-from hostproof.artefacts.kernel.symbols import Symbols
+from hostproof.artefacts.kernel.symbols import Symbols, UntoldSymbols, WithoutSymbols
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
-from hostproof.errors import InputError
 from hostproof.place import Place
 
-__all__ = ["WithoutKallsyms", "read_flat"]
+__all__ = ["read_flat"]
 
 Addresses = npt.NDArray[np.uint64]
 
@@ -47,15 +46,11 @@ PARTS = (
 )
 
 
-class WithoutKallsyms(InputError):
-    """A flat kernel that is sound and has no kallsyms, so that nothing can be told of its code."""
-
-
 def read_flat(data: bytes, name: str, architecture: str) -> Vmlinux:
-    """The kernel in a flat image, with its symbols. Raises InputError where it cannot be told where it lies."""
+    """The kernel in a flat image, with its symbols. Raises UntoldSymbols where it cannot be told where it lies."""
     tables = find_name_tables(data, name, FORMS[architecture])
     if tables is None:
-        raise WithoutKallsyms(
+        raise WithoutSymbols(
             "a flat kernel without kallsyms: nothing tells where it lies",
             place=Place(name),
             expected="the token table of kallsyms, which CONFIG_KALLSYMS=y builds in",
@@ -149,8 +144,8 @@ def _voted(
     return votes[0][1]
 
 
-def _unknown(name: str, tables: NameTables) -> InputError:
-    return InputError(
+def _unknown(name: str, tables: NameTables) -> UntoldSymbols:
+    return UntoldSymbols(
         "a flat kernel whose link address cannot be told",
         place=Place(name, offset=tables.count_at),
         expected="kallsyms_relative_base, a relocation of it, or pointers that point at symbols",

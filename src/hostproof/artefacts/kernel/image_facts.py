@@ -1,7 +1,8 @@
 """What an image says of itself: built-in drivers, sites of interfaces in its text, and answers to what is asked.
 
 The image is unpacked once; symbols, types, drivers and code are read from that, each bounded. What an image does not
-hold (BTF, symbols of data, a section table) limits what is told, and a note says so: no answer is made up.
+hold (BTF, symbols of data, a section table), or holds in a form that cannot be read (newer kinds of types), limits what is
+told, and a note says so: no answer is made up.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from hostproof.artefacts.kernel.btf import Btf, find_btf, read_btf
 from hostproof.artefacts.kernel.facts import Answer, ImageFacts
 from hostproof.artefacts.kernel.questions import Questions
 from hostproof.artefacts.kernel.symbols import Symbols
 from hostproof.artefacts.kernel.unpack import OpenImage
 from hostproof.artefacts.kernel.vmlinux import Vmlinux
+from hostproof.errors import InputError
 
 __all__ = ["ImageReading", "read_image_facts"]
 
@@ -38,15 +41,14 @@ class ImageReading:
 def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[str] | None) -> ImageReading:
     """What an image says. `builtin` are the names of `modules.builtin`, where known.
 
-    Raises InputError where a table in the image is damaged.
+    Raises UntoldSymbols where the tables of symbols are damaged, InputError where what they lead to is beyond a limit.
     """
-    from hostproof.artefacts.kernel import btf, driver_structures, image_answers, image_code, kallsyms
+    from hostproof.artefacts.kernel import driver_structures, image_answers, image_code, kallsyms
 
     kernel = opened.kernel
     name = kernel.name
     symbols = kallsyms.find_kallsyms(kernel)
-    section = btf.find_btf(kernel)
-    types = btf.read_btf(section, f"{name}!BTF") if section is not None else None
+    types, unread = _types(kernel)
     facts = ImageFacts(
         sha256=hashlib.sha256(opened.data).hexdigest(),
         unpacked_sha256=kernel.sha256,
@@ -59,6 +61,8 @@ def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[
         return ImageReading(replace(facts, notes=(note,)))
     known = builtin if builtin is not None else _initialised(symbols)
     drivers, buses = driver_structures.built_in_drivers(kernel, symbols, types, known)
+    if unread:
+        buses = dict.fromkeys(buses, "the types of this image cannot be read: the layout of its structures is unknown")
     answers = image_answers.image_answers(kernel, symbols, questions, known)
     facts = replace(
         facts,
@@ -67,9 +71,18 @@ def read_image_facts(opened: OpenImage, questions: Questions, builtin: Sequence[
         drivers=drivers,
         driver_buses=buses,
         sites=image_code.image_sites(kernel, symbols, questions.interfaces),
-        notes=tuple(_limits_of(name, symbols, facts)),
+        notes=tuple(_limits_of(name, symbols, facts, unread)),
     )
     return ImageReading(facts, answers)
+
+
+def _types(kernel: Vmlinux) -> tuple[Btf | None, str]:
+    """The types of a kernel, and where and why they cannot be read: they are damaged, or newer than their reader."""
+    section = find_btf(kernel)
+    try:
+        return (read_btf(section, f"{kernel.name}!BTF") if section is not None else None), ""
+    except InputError as error:
+        return None, f"{error.place}: {error.message}"
 
 
 def _sources(kernel: Vmlinux) -> tuple[str, ...]:
@@ -87,10 +100,12 @@ def _initialised(symbols: Symbols) -> list[str] | None:
     return list(found) or None
 
 
-def _limits_of(name: str, symbols: Symbols, facts: ImageFacts) -> list[str]:
+def _limits_of(name: str, symbols: Symbols, facts: ImageFacts, unread: str) -> list[str]:
     notes = []
     if not symbols.complete:
         notes.append(f"{name} has no symbols of data (CONFIG_KALLSYMS_ALL): parameters and initcalls are told in part")
-    if not facts.types:
+    if unread:
+        notes.append(f"{unread}; match tables of built-in drivers are not told")
+    elif not facts.types:
         notes.append(f"{name} has no BTF (CONFIG_DEBUG_INFO_BTF): match tables of built-in drivers are not told")
     return notes

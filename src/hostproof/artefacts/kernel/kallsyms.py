@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hostproof.artefacts.kernel.kallsyms_tables import Form, NameTables, find_name_tables, up
-from hostproof.artefacts.kernel.symbols import Symbols
+from hostproof.artefacts.kernel.symbols import Symbols, UntoldSymbols, WithoutSymbols
 from hostproof.artefacts.kernel.vmlinux import ImageSection, Vmlinux
 from hostproof.errors import InputError
 from hostproof.place import Place
@@ -57,7 +57,7 @@ def find_kallsyms(kernel: Vmlinux) -> Symbols | None:
         return kernel.symbols
     form = FORMS.get(kernel.architecture)
     if form is None:
-        raise InputError(
+        raise WithoutSymbols(
             f"no reader for the symbols of {kernel.architecture or 'an unknown architecture'}",
             place=Place(kernel.name),
             expected=f"one of {', '.join(FORMS)}",
@@ -75,7 +75,7 @@ def find_kallsyms(kernel: Vmlinux) -> Symbols | None:
                 complete=any(letter in letters for letter in "dDbB"),
                 layout=layout,
             )
-    raise InputError(
+    raise UntoldSymbols(
         f"{tables.count} symbols of kallsyms without addresses",
         place=Place(kernel.name, offset=tables.count_at),
         expected="kallsyms_offsets or kallsyms_addresses before kallsyms_num_syms or after kallsyms_token_index, with "
@@ -127,8 +127,8 @@ def expand(data: bytes, tables: NameTables, name: str) -> tuple[str, list[str]]:
     return "".join(letters), names
 
 
-def _bad_names(tables: NameTables, name: str) -> InputError:
-    return InputError(
+def _bad_names(tables: NameTables, name: str) -> UntoldSymbols:
+    return UntoldSymbols(
         "names of kallsyms that are no names",
         place=Place(name, offset=tables.names_at),
         expected=f"names of 2 to {NAME_LIMIT} characters on one line",

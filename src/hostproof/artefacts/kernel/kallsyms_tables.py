@@ -29,7 +29,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from hostproof.errors import InputError
+from hostproof.artefacts.kernel.symbols import UntoldSymbols
 from hostproof.place import Place
 
 __all__ = ["Form", "NameTables", "find_name_tables", "up"]
@@ -101,7 +101,7 @@ def up(offset: int, step: int) -> int:
 def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
     """The tables of names, or None where no token table is found: the kernel has no kallsyms then.
 
-    Raises InputError where there is a token table and nothing that it belongs to, or none and the kernel must have one.
+    Raises UntoldSymbols where there is a token table and nothing that it belongs to, or none and the kernel must have one.
     """
     token_tables = list(islice(_token_tables(data, form), TOKEN_TABLES))
     work = Work(MAX_WORK)
@@ -112,7 +112,7 @@ def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
                 if found is not None:
                     return found
     if token_tables:
-        raise InputError(
+        raise UntoldSymbols(
             "a token table of kallsyms without names that it belongs to",
             place=Place(name, offset=token_tables[0][0]),
             expected="kallsyms_num_syms, kallsyms_names and kallsyms_markers before it, as scripts/kallsyms.c writes them",
@@ -120,7 +120,7 @@ def find_name_tables(data: bytes, name: str, form: Form) -> NameTables | None:
         )
     traces = data.find(PROC_NAME)
     if traces >= 0:
-        raise InputError(
+        raise UntoldSymbols(
             "a kernel that names its /proc/kallsyms, and no token table",
             place=Place(name, offset=traces),
             expected="kallsyms_token_table, and a kallsyms_token_index that agrees with it",

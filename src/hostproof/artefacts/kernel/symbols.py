@@ -7,10 +7,20 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Symbol", "Symbols", "base_name"]
+from hostproof.errors import InputError
+
+__all__ = ["Symbol", "Symbols", "UntoldSymbols", "WithoutSymbols", "base_name"]
 
 ALIASES = 256  # symbols at one address that are looked at for a function; kernels have below a hundred
 _ADDED = re.compile(r"\.(?:cold|isra|constprop|part|llvm|lto_priv|localalias)(?:\.[0-9a-f]+)*(?=\.|$)")
+
+
+class UntoldSymbols(InputError):
+    """An image whose symbols cannot be told: their tables are damaged, or newer than their reader."""
+
+
+class WithoutSymbols(UntoldSymbols):
+    """An image that is sound and of which no symbols are told: it has none, or those of its architecture are not read."""
 
 
 def base_name(name: str) -> str:
