@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hostproof.artefacts.kernel.facts import KernelFacts, Module
 from hostproof.errors import InputError, UsageError
@@ -101,6 +102,22 @@ def test_what_limits_the_numbers_is_said() -> None:
     assert WHOLE.notes == ["built-in drivers of acpi: a limit"]
     assert bare.notes[0] == "a note"
     assert "sites were not counted" in bare.notes[1]
+    assert bare.notes[2].startswith("nothing was read of an image")
+
+
+def test_a_limit_of_several_buses_is_said_once() -> None:
+    image = surfaces.image(driver_buses={"usb": "no types", "pci": "no types", "acpi": "a limit", "virtio": ""})
+    view = surface(WORLD, surfaces.kernel(image=image), TECHNOLOGY, None)
+
+    assert view.notes == ["built-in drivers of acpi: a limit", "built-in drivers of pci, usb: no types"]
+
+
+def test_a_kernel_of_another_architecture_is_said_first_to_be_no_such_guest() -> None:
+    elsewhere = surface(WORLD, surfaces.kernel(architecture="aarch64", notes=("a note",)), TECHNOLOGY, None)
+    plain = structs.replace(TECHNOLOGY, id="kvm")
+
+    assert elsewhere.notes[0] == "a kernel for aarch64 is no guest of t: these are x86_64"
+    assert surface(WORLD, surfaces.kernel(architecture="riscv64", notes=("a note",)), plain, None).notes[0] == "a note"
 
 
 def test_a_kernel_without_modules_has_a_surface() -> None:

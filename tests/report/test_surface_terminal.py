@@ -95,7 +95,7 @@ def test_what_is_not_known_is_not_shown_as_none() -> None:
     view = surface(WORLD, KernelFacts("6.1", "6.1", "x86_64", "vmlinuz"), TECHNOLOGY, None)
     plain = surface(WORLD, worlds.kernel(modules=(worlds.module("a", "pci:v*"),)), TECHNOLOGY, None)
 
-    assert "reaches modules that are not known; 0 drivers built in" in to_text(view)
+    assert "reaches modules that are not known; no built-in driver is known" in to_text(view)
     assert "reaches 0 modules of 0, 0 B of 0 B" in to_text(modules)
     assert "1 key on pci; sites not counted" in to_text(plain)
 

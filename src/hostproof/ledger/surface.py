@@ -166,7 +166,7 @@ def surface(catalogue: Catalogue, kernel: KernelFacts, technology: Technology, m
         image_text_bytes=kernel.image.text_bytes if kernel.image else None,
         image_sha256=kernel.image_sha256,
         vm=machine.name or machine.place.artefact if machine else "",
-        notes=_notes(kernel, catalogue),
+        notes=_notes(kernel, technology),
     )
 
 
@@ -352,11 +352,22 @@ def _by_interface(catalogue: Catalogue, kernel: KernelFacts, drivers: Iterable[D
     return sorted(totals, key=lambda total: (-total.weight, -total.reached_sites, total.id))
 
 
-def _notes(kernel: KernelFacts, catalogue: Catalogue) -> list[str]:
+def _notes(kernel: KernelFacts, technology: Technology) -> list[str]:
     """What limits these numbers."""
     notes = list(kernel.notes)
+    if kernel.architecture and technology.id != "kvm" and kernel.architecture not in technology.architectures:
+        guests = ", ".join(technology.architectures)
+        notes.insert(0, f"a kernel for {kernel.architecture} is no guest of {technology.id}: these are {guests}")
     if not kernel.sites_counted:
         notes.append("sites were not counted: these facts come from an older hostproof, or from a kernel without code")
-    if kernel.image is not None:
-        notes += [f"built-in drivers of {bus}: {why}" for bus, why in sorted(kernel.image.driver_buses.items()) if why]
+    if kernel.image is None:
+        notes.append(
+            "nothing was read of an image: sites in it are unknown, and built-in drivers told by other files alone"
+        )
+    else:
+        buses: dict[str, list[str]] = {}
+        for bus, why in sorted(kernel.image.driver_buses.items()):
+            if why:
+                buses.setdefault(why, []).append(bus)
+        notes += [f"built-in drivers of {', '.join(its)}: {why}" for why, its in buses.items()]
     return list(dict.fromkeys(notes))

@@ -39,7 +39,8 @@ def _head(surface: Surface, page: Page) -> None:
     else:
         text = sum(driver.text_bytes or 0 for driver in reached)
         modules = f"{count(len(reached), 'module')} of {surface.modules:,}, {size(text)} of {size(surface.text_bytes)}"
-    page.item(f"a host of {surface.technology} reaches {modules}; {count(built_in, 'driver')} built in")
+    others = f"{count(built_in, 'driver')} built in" if built_in else "no built-in driver is known"
+    page.item(f"a host of {surface.technology} reaches {modules}; {others}")
     page.item(f"it may present devices of {', '.join(surface.buses) or 'no bus'}")
     if surface.vm:
         configured = [driver for driver in surface.drivers if driver.reach is Reach.CONFIGURED]
