@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,24 @@ def test_links_in_a_directory_are_not_followed(tmp_path: Path) -> None:
 
 def test_a_directory_without_a_record_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \*.json"):
+        read_directory(tmp_path)
+
+
+def test_a_directory_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.json").write_bytes(SAMPLE)
+    (tmp_path / "closed").mkdir()
+    listed = os.scandir
+
+    def refused(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+
+    with pytest.raises(InputError, match="Permission denied"):
         read_directory(tmp_path)
 
 

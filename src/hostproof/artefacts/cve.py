@@ -27,7 +27,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -170,7 +170,7 @@ def read_directory(path: Path) -> CveRecords:
         try:
             data = file.read_bytes() if file.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
         except OSError as error:
-            raise InputError(f"it cannot be read: {error.strerror}", place=Place(str(file))) from None
+            raise _not_read(error, str(file)) from None
         budget -= len(data)
         if budget < 0:
             raise InputError(
@@ -195,7 +195,7 @@ def together(parts: Sequence[CveRecords]) -> CveRecords:
 def _files(path: Path) -> Iterator[Path]:
     """Regular `*.json` files below a directory, in the order of their names. Links are not followed."""
     count = 0
-    for base, directories, names in os.walk(path):
+    for base, directories, names in os.walk(path, onerror=_unreadable):
         directories.sort()
         for name in sorted(names):
             file = Path(base) / name
@@ -207,6 +207,14 @@ def _files(path: Path) -> Iterator[Path]:
                     f"more than {MAX_RECORDS} files", place=Place(str(path)), hint="name a directory with fewer of them"
                 )
             yield file
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise _not_read(error, str(error.filename))
+
+
+def _not_read(error: OSError, name: str) -> InputError:
+    return InputError(f"it cannot be read: {error.strerror}", place=Place(name))
 
 
 def _records(data: bytes, place: Place) -> Iterator[tuple[_Record, Place]]:

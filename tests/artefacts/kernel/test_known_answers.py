@@ -137,7 +137,7 @@ def test_the_facts_of_the_cloud_kernel_say_what_it_is(cloud: KernelFacts) -> Non
     assert (cloud.config["AMD_MEM_ENCRYPT"].value, cloud.config["VIRTIO_MMIO"].value) == ("y", "m")
     assert cloud.config["INTEL_TDX_GUEST"].value == "n"  # 6.1 of Debian cannot be a TDX guest
     assert cloud.notes == ()
-    assert len(EXAMPLE.read_bytes()) < 500_000
+    assert len(EXAMPLE.read_bytes()) < 1_000_000  # 774 KB: half of it sites, answers and source files
 
 
 def test_matching_the_facts_file_takes_no_time() -> None:
