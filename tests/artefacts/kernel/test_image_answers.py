@@ -157,6 +157,22 @@ def test_without_symbols_of_data_what_they_would_tell_is_unknown(name: str, valu
     assert value is not None or answer.note
 
 
+@pytest.mark.parametrize(
+    ("built", "value"),
+    [("apply.llvm.4711", None), ("apply.lto_priv.0", None), ("apply.isra.0", False), ("_RNv.llvm.1", False)],
+)
+def test_a_function_that_may_be_inlined_into_other_files_is_unknown_where_it_is_absent(
+    built: str, value: bool | None
+) -> None:
+    kernel, symbols = kernel_of()
+    symbols = replace(symbols, names=[built if name == "twin" else name for name in symbols.names])
+    absent, there = (ask(name, kernel, symbols) for name in ("symbol.nothing", "symbol.cc_platform_has"))
+
+    assert absent is not None
+    assert there is not None
+    assert (absent.value, there.value) == (value, True)
+
+
 def test_several_functions_of_one_name_are_asked_together_and_the_answer_says_so() -> None:
     kernel, symbols = kernel_of()
     names = ["tdx_early_init" if name == "__tdcall" else name for name in symbols.names]

@@ -38,6 +38,8 @@ Answers = Iterator[tuple[str, Answer]]
 
 _SAME = 256
 """So many symbols of one name are looked at; Debian's 7.2.13 has 19 functions `type_show`, the most of one name."""
+_WHOLE_PROGRAM = (".llvm.", ".lto_priv.")
+"""What link-time optimisation appends to names of files that it makes known to others (CONFIG_LTO_CLANG; Android's kernels)."""
 _STUB = {"x86_64": frozenset({"mem_encrypt", "no5lvl", "nokaslr"})}
 """Parameters that only the stub reads which unpacks the kernel, and which the unpacked kernel need not know.
 
@@ -96,10 +98,15 @@ def _several(found: Sequence[Symbol], name: str) -> str:
 
 def _symbols(kernel: Vmlinux, symbols: Symbols, asked: dict[str, str]) -> Answers:
     found = _named(symbols, asked.values()) if asked else {}
+    optimised = bool(asked) and _across_files(symbols)
     for rest, name in asked.items():
         each = found[name]
         if each:
             answer = Answer(True, each[0].name, kernel.offset_of(each[0].address), note=_several(each, name))
+        elif optimised:
+            answer = Answer(
+                None, note="built with CONFIG_LTO: a function may be inlined into other files and leave no symbol"
+            )
         elif symbols.complete:
             answer = Answer(False)
         else:
@@ -107,6 +114,11 @@ def _symbols(kernel: Vmlinux, symbols: Symbols, asked: dict[str, str]) -> Answer
                 None, note="kallsyms has no symbols of data (CONFIG_KALLSYMS_ALL), and no function of this name"
             )
         yield f"symbol.{rest}", answer
+
+
+def _across_files(symbols: Symbols) -> bool:
+    """Whether the compiler saw all files of C at once; names of Rust (`_R...`) say that of one crate alone."""
+    return any(mark in name for name in symbols.names if "." in name and name[:2] != "_R" for mark in _WHOLE_PROGRAM)
 
 
 def _calls(kernel: Vmlinux, functions: Functions, asked: dict[str, str]) -> Answers:
