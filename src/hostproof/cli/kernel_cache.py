@@ -15,6 +15,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,8 @@ MAX_ENTRIES = 64
 MAX_BYTES = 1 << 30
 SUFFIX = ".kernel-facts"
 DIGEST = 32
+NEW = ".new."
+LEFT_BEHIND = 86_400  # seconds
 
 Key = str
 """Hexadecimal SHA-256 that names an entry."""
@@ -77,7 +80,7 @@ class KernelCache:
         body = facts_file.encode(facts)
         with contextlib.suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=".new.")
+            handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=NEW)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(hashlib.sha256(body).digest() + body)
@@ -89,8 +92,14 @@ class KernelCache:
             self._trim()
 
     def _trim(self) -> None:
-        """Leave the newest entries, within the bounds. Another run may be removing the same ones."""
+        """Leave the newest entries, within the bounds. Another run may be removing the same ones. What killed runs left
+        behind goes after a day.
+        """
         entries = []
+        for path in self._directory.glob(f"{NEW}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT_BEHIND:
+                    path.unlink()
         for path in self._directory.glob(f"*{SUFFIX}"):
             with contextlib.suppress(OSError):
                 status = path.stat()

@@ -262,6 +262,9 @@ def _only(tree: Tree, kind: str) -> Parts:
     parts = list(tree.finish().values())
     full = [part for part in parts if part.modules] or [part for part in parts if part.has_modules_directory]
     chosen = full or parts
+    if len(chosen) == 1 < len(parts):
+        others = ", ".join(sorted(part.release for part in parts if part is not chosen[0])[:8])
+        tree.note(f"{tree.source} also names {others}, of which it holds no modules: {chosen[0].release} is read")
     if len(chosen) > 1:
         releases = ", ".join(sorted(part.release for part in chosen)[:8])
         raise InputError(

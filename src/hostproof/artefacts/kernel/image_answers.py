@@ -214,7 +214,7 @@ def _initcalls(kernel: Vmlinux, symbols: Symbols, functions: Functions, asked: S
         elif table is None:
             answer = Answer(None, note="not found: the table of initcalls")
         elif table.found == "structure":
-            answer = Answer(False, note="the table was found by its structure: initcalls of consoles are not in it")
+            answer = Answer(None, note="the table was found by its structure: initcalls of consoles are not in it")
         else:
             answer = Answer(False)
         yield f"initcall.{name}", answer
