@@ -41,7 +41,8 @@ A complete one, a page that the host gives to a guest, and a guest that should a
         m.invariant("one", forall([s, t, g], implies(all_of(accepted[s, g], accepted[t, g]), s == t)), "one page per address")
         return m.build()
 
-(`hostproof.managers.engine.toy` is this text.) Then `decide(model(), "M5")` proves it for any number of pages, and
+(`hostproof.managers.engine.toy` is this text.) Then `decide(model(), "M5")` (of
+`engine.verdict`) proves it for any number of pages, and
 `decide(model(), "M5", without=["accept_once"])` gives the shortest trace: give, accept, give, accept.
 
 **Rules.** Write `all_of`, `any_of`, `implies`, `~`, `==`, `!=`, `choose(condition, then, otherwise)`,
@@ -58,6 +59,10 @@ other way is a relation. No `forall ... exists` in invariants or guards unless i
 **What keeps the search small.** `m.alive(gpa, [s], assigned[s])`: where the condition is false, nobody reads the
 value and the search forgets it. Traces are replayed without forgetting; a wrong `alive` is an error, not a wrong
 verdict.
+
+**Provers.** `engine.verdict`: `decide`, `decide_all`, `weakest_duties`; `engine.induction`: `prove` (strict, with the
+counterexample to induction as a state: `str(failure)`), `settle` (drops invariants that a run does not keep);
+`engine.search.explore`; `engine.vacuity`: `silent`, `mutants`.
 
 **Guards** have an id that is unique in their operation, the error that the caller sees, and the clause. The vacuity
 checks remove each in turn: an objective must break, or the guard carries `redundant="why"`. Guards that mention a
