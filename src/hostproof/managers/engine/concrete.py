@@ -285,7 +285,9 @@ class Machine:
             if variable.alive is None:
                 continue
             names = {name.name: value for name, value in zip(variable.dummies, arguments, strict=True)}
-            default = variable.initial.index if variable.initial else DEAD if variable.result.uninterpreted else 0
+            default = 0 if not variable.result.uninterpreted else DEAD
+            if variable.initial is not None:
+                default = variable.initial.index
             yield i, default, _run(self._ground(fix_switches(variable.alive, self.switches), names))
 
     def _symmetries(self) -> list[_Renaming]:
