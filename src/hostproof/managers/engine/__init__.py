@@ -54,7 +54,7 @@ the page, so it is a parameter too, under the access checks.
 
 **What keeps z3 decisive.** Total functions go one way between uninterpreted sorts only (SystemPage -> GuestPage); the
 other way is a relation. No `forall ... exists` in invariants or guards unless its sorts follow the same order.
-`fragment.check` says so.
+`fragment.cycles` says so.
 
 **What keeps the search small.** `m.alive(gpa, [s], assigned[s])`: where the condition is false, nobody reads the
 value and the search forgets it. Traces are replayed without forgetting; a wrong `alive` is an error, not a wrong

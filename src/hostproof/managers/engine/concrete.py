@@ -132,18 +132,18 @@ class Machine:
 
     def initial(self) -> Iterator[State]:
         """The states to start from, one per class of symmetry, without what nobody reads."""
-        free = [i for i, (variable, _) in enumerate(self.cells) if variable.initial is None]
-        start = [0 if variable.initial is None else variable.initial.index for variable, _ in self.cells]
+        free = [i for i, (variable, _) in enumerate(self.cells) if len(variable.initial) != 1]
+        start = [variable.initial[0].index if variable.initial else 0 for variable, _ in self.cells]
         dead = {i for i, _, live in self._dead if not live(tuple(start))}
         free = [i for i in free if i not in dead]
         count = 1
         for i in free:
-            count *= self.size(self.cells[i][0].result)
+            count *= len(self._choices(i))
         if count > _MOST_INITIAL_STATES:
             hint = "give variables an initial value or say when they are alive"
             raise ModelError.at(self.model.name, f"there are {count} initial states", hint=hint)
         seen = set()
-        for values in product(*(range(self.size(self.cells[i][0].result)) for i in free)):
+        for values in product(*(self._choices(i) for i in free)):
             state = list(start)
             for i, value in zip(free, values, strict=True):
                 state[i] = value
@@ -189,6 +189,11 @@ class Machine:
         inside = ", ".join(sort.show(i) for sort, i in zip(variable.arguments, arguments, strict=True))
         shown = "any" if value == DEAD else variable.result.show(value)
         return (f"{variable.name}[{inside}]" if arguments else variable.name), shown
+
+    def _choices(self, cell: int) -> Sequence[int]:
+        """The values that a cell may have at the start."""
+        variable, _ = self.cells[cell]
+        return [value.index for value in variable.initial] or range(self.size(variable.result))
 
     def _tuples(self, sorts: Sequence[Sort]) -> Iterator[tuple[int, ...]]:
         return product(*(range(self.size(sort)) for sort in sorts))
@@ -286,8 +291,8 @@ class Machine:
                 continue
             names = {name.name: value for name, value in zip(variable.dummies, arguments, strict=True)}
             default = 0 if not variable.result.uninterpreted else DEAD
-            if variable.initial is not None:
-                default = variable.initial.index
+            if variable.initial:
+                default = variable.initial[0].index
             yield i, default, _run(self._ground(fix_switches(variable.alive, self.switches), names))
 
     def _symmetries(self) -> list[_Renaming]:

@@ -238,7 +238,10 @@ class ModelBuilder:
     def function(
         self, name: str, arguments: Sequence[Sort], result: Sort = BOOL, initial: object = None, meaning: str = ""
     ) -> Variable:
-        """A state variable, initially `initial` everywhere; a relation starts false, another without `initial` as anything."""
+        """A state variable, at the start `initial` everywhere, or one of several values where a tuple is given.
+
+        Without `initial` a relation starts false, and any other variable as anything.
+        """
         return self._add(name, tuple(arguments), result, initial, meaning)
 
     def scalar(self, name: str, result: Sort = BOOL, initial: object = None, meaning: str = "") -> Read:
@@ -317,10 +320,12 @@ class ModelBuilder:
             raise ModelError.at(f"{self.name}/{name}", "the variable stands twice")
         if initial is None and result == BOOL:
             initial = False
-        start = None if initial is None else lift(initial, result)
-        if start is not None and not isinstance(start, Value):
+        given = initial if isinstance(initial, tuple | list) else [] if initial is None else [initial]
+        start = [lift(value, result) for value in given]
+        values = tuple(value for value in start if isinstance(value, Value))
+        if len(values) != len(start):
             raise ModelError.at(f"{self.name}/{name}", "the initial value is a constant")
-        self._variables.append(Variable(name, arguments, result, start, meaning))
+        self._variables.append(Variable(name, arguments, result, values, meaning))
         return self._variables[-1]
 
     def _constant(self, constant: Constant) -> Switch:

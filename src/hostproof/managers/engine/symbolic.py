@@ -95,10 +95,11 @@ class Symbols:
         """Asserts the initial condition."""
         z3 = self.z3
         for variable in self.model.variables:
-            if variable.initial is None:
+            if not variable.initial:
                 continue
             names = [self._constant(f"{variable.name}#{i}", sort) for i, sort in enumerate(variable.arguments)]
-            body = self.functions[variable](*names) == self._values[variable.result][variable.initial.index]
+            value = self.functions[variable](*names)
+            body = z3.Or(*(value == self._values[variable.result][one.index] for one in variable.initial))
             solver.add(z3.ForAll(names, body) if names else body)
 
     def value(self, sort: Sort, index: int) -> Z3:

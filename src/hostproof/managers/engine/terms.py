@@ -155,14 +155,14 @@ class Name(Term):
 class Variable:
     """A state variable: a total function from `arguments` to `result`; a relation where the result is BOOL.
 
-    `initial` is its value everywhere at the start (None: any). `alive` is a truth over `dummies`, one name per argument:
-    where it is false the value is never read, and the search forgets it. Index it to read it: `gpa[s]`, `maps[s, g]`.
+    `initial` are the values that it may have at the start (none: any). `alive` is a truth over `dummies`, one name per
+    argument: where it is false the value is never read, and the search forgets it. Index it to read it: `gpa[s]`, `maps[s, g]`.
     """
 
     name: str
     arguments: tuple[Sort, ...]
     result: Sort
-    initial: Value | None
+    initial: tuple[Value, ...]
     meaning: str = ""
     dummies: tuple[Name, ...] = ()
     alive: Term | None = None

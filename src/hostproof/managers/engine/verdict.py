@@ -170,7 +170,7 @@ def _lines(model: Model) -> Iterator[str]:
         yield f"sort {sort.name} {', '.join(sort.values) if sort.values is not None else 'uninterpreted'}"
     for variable in model.variables:
         signature = f"{', '.join(sort.name for sort in variable.arguments)} -> {variable.result.name}"
-        yield f"variable {variable.name}: {signature} = {'any' if variable.initial is None else text(variable.initial)}"
+        yield f"variable {variable.name}: {signature} = {', '.join(map(text, variable.initial)) or 'any'}"
         if variable.alive is not None:
             yield f"  alive[{', '.join(name.name for name in variable.dummies)}] {text(variable.alive)}"
     for constant in model.constants:

@@ -33,7 +33,9 @@ def _launch(m: ModelBuilder, x: State) -> None:
         op.set(x.immutable[s], False)
         op.set(x.accepted[g], True)
     with m.operation("LAUNCH_FINISH", Caller.HOST, "The guest may run.", "ASPFW: snp_mcmd_launch_finish") as op:
-        op.guard("LAUNCH_FINISH.launch", x.phase == Phase.LAUNCH, "INVALID_GUEST_STATE", "ASPFW", redundant="a halted guest that ran again would still hold its pages")  # fmt: skip
+        again = "a halted guest that ran again would still hold its pages"
+        launching = x.phase == Phase.LAUNCH
+        op.guard("LAUNCH_FINISH.launch", launching, "INVALID_GUEST_STATE", "ASPFW", redundant=again)
         op.set(x.phase, Phase.RUNNING)
 
 
@@ -131,10 +133,10 @@ def _swapping(op: OperationBuilder, x: State, where: str) -> None:
 
 def _pre_guest(op: OperationBuilder, x: State, s: Name, where: str) -> None:
     """Three guards: the page is this guest's, immutable, and not validated."""
-    owned = (x.owner[s] == Owner.GUEST) | ~x.rmp
+    owned = x.owner[s] == Owner.GUEST
     op.guard(f"{where}.owner", owned, "INVALID_PAGE_OWNER", "ASPFW: RMP.ASID is the guest's")
-    op.guard(f"{where}.immutable", x.immutable[s] | ~x.rmp, _STATE, "ASPFW: pre-guest")
-    op.guard(f"{where}.invalid", ~x.validated[s] | ~x.rmp, _STATE, "ASPFW: pre-guest")
+    op.guard(f"{where}.immutable", x.immutable[s], _STATE, "ASPFW: pre-guest")
+    op.guard(f"{where}.invalid", ~x.validated[s], _STATE, "ASPFW: pre-guest")
 
 
 def write(op: OperationBuilder, x: State, s: Name, g: Term) -> None:

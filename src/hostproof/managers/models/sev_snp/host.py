@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostproof.managers.engine import BOOL, Caller, ModelBuilder, Name, OperationBuilder, all_of, choose, implies
-from hostproof.managers.models.sev_snp.state import Content, GuestPage, Owner, State, SystemPage
+from hostproof.managers.models.sev_snp.state import Content, GuestPage, Owner, Phase, State, SystemPage
 
 __all__ = ["host"]
 
@@ -31,8 +31,7 @@ def host(m: ModelBuilder, x: State) -> None:
         op.set(x.saved[s], x.content[s])
         op.set(x.saved_origin[s], x.origin[s])
         op.set(x.saved_fresh[s], x.fresh[s])
-        live = all_of(x.owner[s] == Owner.GUEST, x.validated[s], x.content[s] == Content.DATA)
-        op.set(x.observed, True, when=live)
+        op.set(x.observed, True, when=all_of(x.live(s), x.content[s] == Content.DATA))
     with m.operation("restore", Caller.HOST, "The host writes kept ciphertext back to its page.", _ACCESS) as op:
         s = _page(op)
         _hypervisor_owned(op, x, s, "restore")
@@ -45,7 +44,12 @@ def host(m: ModelBuilder, x: State) -> None:
         s = _page(op)
         _hypervisor_owned(op, x, s, "dma")
         op.set(x.content[s], Content.GARBAGE)
-        op.set(x.dma_hit, True, when=all_of(x.owner[s] == Owner.GUEST, x.validated[s]))
+        op.set(x.dma_hit, True, when=x.live(s))
+    sentence = "The host leaves an address unmapped; the guest that touches it waits for ever."
+    with m.operation("unmap", Caller.HOST, sentence, "APM: 15.25, nested paging") as op:
+        g = op.parameter("g", GuestPage)
+        op.guard("unmap.used", all_of(x.phase == Phase.RUNNING, x.used[g]), redundant="makes the trace a loss")
+        op.set(x.phase, Phase.STALLED)
     with m.operation(
         "other guest write", Caller.HOST, "Another guest, the host's own, writes its page.", _ACCESS
     ) as op:
@@ -80,7 +84,8 @@ def _rmpupdate(m: ModelBuilder, x: State) -> None:
         op.set(x.use[s], "NONE")
         op.set(x.validated[s], False, when=~same)
         op.set(x.wrote[s], False, when=~same)
-    with m.operation("PAGE_SET_STATE", Caller.HOST, "A page of the hypervisor is fixed until reset.", "ASPFW: page_set_hv_fixed") as op:  # fmt: skip
+    sentence = "A page of the hypervisor is fixed until reset."
+    with m.operation("PAGE_SET_STATE", Caller.HOST, sentence, "ASPFW: page_set_hv_fixed") as op:
         s = _page(op)
         op.guard("PAGE_SET_STATE.hypervisor", x.in_state(s, Owner.HYPERVISOR, False), "INVALID_PAGE_STATE", "ASPFW")
         op.set(x.immutable[s], True)

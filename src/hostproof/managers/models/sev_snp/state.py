@@ -14,7 +14,7 @@ Owner = Sort("Owner", ("HYPERVISOR", "FIRMWARE", "GUEST", "OTHER"))
 Use = Sort("Use", ("NONE", "CONTEXT", "METADATA"))
 """What firmware does with a page of its own (vmsa and guest_pa of an entry with ASID 0)."""
 Content = Sort("Content", ("GARBAGE", "DATA", "HOST"))
-Phase = Sort("Phase", ("LAUNCH", "RUNNING", "HALTED"))
+Phase = Sort("Phase", ("LAUNCH", "RUNNING", "HALTED", "STALLED"))
 
 
 class State:
@@ -43,7 +43,9 @@ class State:
         self.entry_wrote = m.function("entry_wrote", entry)
         self.accepted = m.function("accepted", address, meaning="the guest holds the address to be validated")
         self.used = m.function("used", address, meaning="the guest has data at the address")
-        self.phase = m.scalar("phase", Phase, meaning="a guest may have launched with none of these pages")
+        self.phase = m.scalar(
+            "phase", Phase, (Phase.LAUNCH, Phase.RUNNING), "a guest may have launched with none of these pages"
+        )
         self.disclosed = m.scalar("disclosed", meaning="the host read data of the guest in plaintext")
         self.observed = m.scalar("observed", meaning="the host read ciphertext of a page in use")
         self.dma_hit = m.scalar("dma_hit", meaning="a device wrote a page that the guest has validated")
@@ -79,6 +81,10 @@ class State:
         """The page state of the firmware's table: `sev_rmp.c`, rmp_entry_get_state."""
         fixed = [self.owner[s] == owner, self.immutable[s] == immutable]
         return all_of(*fixed, *([] if validated is None else [self.validated[s] == validated]))
+
+    def live(self, s: Term) -> Term:
+        """The guest may use the page."""
+        return all_of(self.owner[s] == Owner.GUEST, self.validated[s]) | ~self.rmp
 
     def mapped(self, s: Term, g: Term) -> Term:
         """The checks of a guest access or PVALIDATE that fail with #VMEXIT(NPF)."""
