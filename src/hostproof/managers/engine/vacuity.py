@@ -33,7 +33,7 @@ class Mutant:
     @property
     def survives(self) -> bool:
         """Whether nothing breaks and no reason is given: a defect of the model."""
-        return not self.broken and not self.redundant
+        return not self.broken and not self.unknown and not self.redundant
 
 
 def silent(

@@ -8,6 +8,9 @@ from hostproof.managers.models.sev_snp.state import Content, MetadataEntry, Owne
 __all__ = ["commands", "write"]
 
 _STATE = "INVALID_PAGE_STATE"
+_STILL = "a command is one step here; that the entry is immutable matters between the steps of a real one"
+_OTHER_KEY = "bytes under this guest's key are garbage to another owner, and a change of owner clears validated"
+_LOST = "what stood there before is lost, which the host may do anyway"
 
 
 def commands(m: ModelBuilder, x: State) -> None:
@@ -29,6 +32,7 @@ def _launch(m: ModelBuilder, x: State) -> None:
         _pre_guest(op, x, s, "LAUNCH_UPDATE.pre-guest")
         op.guard("LAUNCH_UPDATE.measured", implies(x.measured, ~x.accepted[g]), source="duty of the verifier")
         write(op, x, s, g)
+        op.set(x.content[s], Content.HOST, when=x.phase != Phase.LAUNCH)
         op.set(x.validated[s], True)
         op.set(x.immutable[s], False)
         op.set(x.accepted[g], True)
@@ -63,7 +67,8 @@ def _move(m: ModelBuilder, x: State) -> None:
     sentence = "Firmware moves a guest page to another system page."
     with m.operation("PAGE_MOVE", Caller.HOST, sentence, "ASPFW: snp_mcmd_page_move") as op:
         s, t = op.parameter("s", SystemPage), op.parameter("t", SystemPage)
-        op.guard("PAGE_MOVE.source", x.in_state(s, Owner.GUEST, True), _STATE, "ASPFW: source pre-swap or pre-guest")
+        source = x.in_state(s, Owner.GUEST, True)
+        op.guard("PAGE_MOVE.source", source, _STATE, "ASPFW: source pre-swap or pre-guest", _STILL)
         _pre_guest(op, x, t, "PAGE_MOVE.target")
         op.guard("PAGE_MOVE.different", s != t, "INVALID_PARAM", "ASPFW", redundant="s would be pre-guest already")
         for variable in (x.content, x.origin, x.fresh, x.gpa, x.validated, x.wrote):
@@ -79,7 +84,8 @@ def _swap_out(m: ModelBuilder, x: State) -> None:
     with m.operation("SWAP_OUT", Caller.HOST, sentence, "ASPFW: snp_mcmd_swap_out") as op:
         s, e = op.parameter("s", SystemPage), op.parameter("m", MetadataEntry)
         _swapping(op, x, "SWAP_OUT")
-        op.guard("SWAP_OUT.source", x.in_state(s, Owner.GUEST, True), _STATE, "ASPFW: source pre-swap or pre-guest")
+        source = x.in_state(s, Owner.GUEST, True)
+        op.guard("SWAP_OUT.source", source, _STATE, "ASPFW: source pre-swap or pre-guest", _STILL)
         op.set(x.full[e], True)
         op.set(x.entry_gpa[e], x.gpa[s])
         op.set(x.entry_validated[e], x.validated[s])
@@ -134,9 +140,9 @@ def _swapping(op: OperationBuilder, x: State, where: str) -> None:
 def _pre_guest(op: OperationBuilder, x: State, s: Name, where: str) -> None:
     """Three guards: the page is this guest's, immutable, and not validated."""
     owned = x.owner[s] == Owner.GUEST
-    op.guard(f"{where}.owner", owned, "INVALID_PAGE_OWNER", "ASPFW: RMP.ASID is the guest's")
-    op.guard(f"{where}.immutable", x.immutable[s], _STATE, "ASPFW: pre-guest")
-    op.guard(f"{where}.invalid", ~x.validated[s], _STATE, "ASPFW: pre-guest")
+    op.guard(f"{where}.owner", owned, "INVALID_PAGE_OWNER", "ASPFW: RMP.ASID is the guest's", _OTHER_KEY)
+    op.guard(f"{where}.immutable", x.immutable[s], _STATE, "ASPFW: pre-guest", _STILL)
+    op.guard(f"{where}.invalid", ~x.validated[s], _STATE, "ASPFW: pre-guest", _LOST)
 
 
 def write(op: OperationBuilder, x: State, s: Name, g: Term) -> None:

@@ -37,13 +37,15 @@ def guest(m: ModelBuilder, x: State) -> None:
     with m.operation("write private", Caller.GUEST, "The guest writes its data at an address.", _CHECK) as op:
         s, g = _access(op, x, "access")
         op.guard("access.validated", x.validated[s] | ~x.rmp, "#VC 0x404", _CHECK)
-        op.guard("access.accepted", x.accepted[g] | ~x.rmp, source="a guest uses what it validated")
+        same = "a valid page is accepted"
+        op.guard("access.accepted", x.accepted[g] | ~x.rmp, source="a guest uses what it validated", redundant=same)
         write(op, x, s, g)
     sentence = "The guest touches an address whose page is not validated."
     with m.operation("#VC page not validated", Caller.CPU, sentence, "APM: 15.36.10; SEVCORE: #VC 0x404") as op:
         s, g = _access(op, x, "#VC")
-        op.guard("#VC.accepted", x.accepted[g], source="a guest touches what it validated")
-        op.guard("#VC.invalid", ~x.validated[s], "no exception", _CHECK)
+        stops = "the duty stops the guest here, whatever the page"
+        op.guard("#VC.accepted", x.accepted[g], source="a guest touches what it validated", redundant=stops)
+        op.guard("#VC.invalid", ~x.validated[s], "no exception", _CHECK, stops)
         op.set(x.phase, Phase.HALTED, when=x.fatal | False)
         op.set(x.validated[s], True, when=~x.fatal)
 
@@ -52,5 +54,6 @@ def _access(op: OperationBuilder, x: State, where: str) -> tuple[Name, Name]:
     """A page at an address, under the checks that a guest access makes."""
     s, g = op.parameter("s", SystemPage), op.parameter("g", GuestPage)
     op.guard(f"{where}.running", x.phase == Phase.RUNNING, source="the guest runs", redundant="objectives ask for it")
-    op.guard(f"{where}.rmp", x.mapped(s, g), _NPF, _CHECK)
+    why = "the duty stops the guest here, whatever the page" if where == "#VC" else ""
+    op.guard(f"{where}.rmp", x.mapped(s, g), _NPF, _CHECK, why)
     return s, g

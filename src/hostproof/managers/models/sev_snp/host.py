@@ -68,7 +68,8 @@ def _rmpupdate(m: ModelBuilder, x: State) -> None:
         owner, g = op.parameter("owner", Owner), op.parameter("g", GuestPage)
         immutable = op.parameter("immutable", BOOL)
         op.guard("RMPUPDATE.rmp", x.rmp | False, "#UD", "SNP is on", redundant="a switch of the model")
-        op.guard("RMPUPDATE.mutable", ~x.immutable[s], "FAIL_PERMISSION", "APM: RMPUPDATE, old entry immutable")
+        still = "a command of firmware is one step here; a still entry matters between the steps of a real one"
+        op.guard("RMPUPDATE.mutable", ~x.immutable[s], "FAIL_PERMISSION", "APM: RMPUPDATE, old entry immutable", still)
         op.guard(
             "RMPUPDATE.input",
             implies(owner == Owner.HYPERVISOR, ~immutable),
@@ -87,7 +88,9 @@ def _rmpupdate(m: ModelBuilder, x: State) -> None:
     sentence = "A page of the hypervisor is fixed until reset."
     with m.operation("PAGE_SET_STATE", Caller.HOST, sentence, "ASPFW: page_set_hv_fixed") as op:
         s = _page(op)
-        op.guard("PAGE_SET_STATE.hypervisor", x.in_state(s, Owner.HYPERVISOR, False), "INVALID_PAGE_STATE", "ASPFW")
+        lost = "a guest page that is made immutable is lost, which the host may do anyway"
+        mine = x.in_state(s, Owner.HYPERVISOR, False)
+        op.guard("PAGE_SET_STATE.hypervisor", mine, "INVALID_PAGE_STATE", "ASPFW", lost)
         op.set(x.immutable[s], True)
 
 
