@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from collections.abc import Callable, Mapping, Sequence
+
+import pytest
 
 from hostproof.managers.engine import FALSE, Caller, Model, ModelBuilder, ModelError, Sort, all_of, exists, toy
 from hostproof.managers.engine.concrete import Machine, State
@@ -14,7 +14,7 @@ from tests.managers.engine import toys
 
 def everything(machine: Machine) -> dict[State, int]:
     """Every state with its depth, by the plainest search there is: no symmetry, nothing forgotten, all starts."""
-    depth = {state: 0 for state in all_starts(machine)}
+    depth = dict.fromkeys(all_starts(machine), 0)
     layer = list(depth)
     while layer:
         after = []
@@ -117,7 +117,7 @@ def test_a_search_stops_at_its_limits_and_says_that_it_is_not_complete() -> None
 
     seen = explore(machine, {"never": FALSE}, Limits(states=50), exhaust=True)
 
-    assert (False, True) == (seen.complete, seen.states < 1000)
+    assert (seen.complete, seen.states < 1000) == (False, True)
 
 
 def test_sizes_must_be_given() -> None:

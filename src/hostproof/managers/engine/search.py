@@ -7,7 +7,7 @@ and a wrong declaration of what is dead is found out.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -55,8 +55,8 @@ class Trace(msgspec.Struct, frozen=True):
 class Limits:
     """Where a search stops: states kept, and seconds."""
 
-    states: int = 400_000
-    seconds: float = 60.0
+    states: int = 200_000
+    seconds: float = 20.0
 
 
 @dataclass(slots=True)
@@ -77,9 +77,13 @@ _Origin = tuple[State, Instance] | None
 
 
 def explore(
-    machine: Machine, targets: Mapping[str, Term], limits: Limits | None = None, exhaust: bool = False
+    machine: Machine,
+    targets: Mapping[str, Term],
+    limits: Limits | None = None,
+    exhaust: bool = False,
+    operations: Collection[str] = (),
 ) -> Exploration:
-    """Shortest traces to all targets in one pass; stops when all are found unless `exhaust`."""
+    """Shortest traces to all targets in one pass; stops when all are found and `operations` have happened, unless `exhaust`."""
     limits = limits or Limits()
     started = time.monotonic()
     result = Exploration()
@@ -100,7 +104,7 @@ def explore(
             arrive(state, None)
     seen: set[State] = set()
     bounded = False
-    while layer and (open_targets or exhaust) and not bounded:
+    while layer and (open_targets or exhaust or set(operations) - set(result.fired)) and not bounded:
         current, layer = layer, []
         for number, state in enumerate(current):
             if len(parents) >= limits.states or (number % 64 == 0 and time.monotonic() - started > limits.seconds):

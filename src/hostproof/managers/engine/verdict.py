@@ -51,6 +51,9 @@ class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ENGINE
     z3: str = ""
     states: int = 0
+    depth: int = 0
+    exhausted: bool = False
+    """Whether the search saw every state of its sizes."""
     queries: int = 0
     digest: str = ""
     seconds: float = 0.0
@@ -114,8 +117,6 @@ def decide_all(
     exploration = explore(Machine(model, switches, sizes), {clause.id: clause.never for clause in rest}, limits)
     spent = proof.seconds + time.monotonic() - started
     bound = ", ".join(f"{count} {name}" for name, count in sorted(sizes.items())) or "no pages"
-    if not exploration.complete:
-        bound += f", {exploration.states} states to depth {exploration.depth}"
     for clause in rest:
         found = exploration.found.get(clause.id)
         others = {one.id for one in wanted} - {clause.id}
@@ -123,7 +124,7 @@ def decide_all(
         verdicts[clause.id] = _record(
             clause, model, switches, result="trace" if found else "unknown", bound=bound, trace=found,
             why_not=() if found else relevant, queries=proof.queries, z3=proof.z3,
-            states=exploration.states, seconds=spent,
+            states=exploration.states, depth=exploration.depth, exhausted=exploration.complete, seconds=spent,
         )  # fmt: skip
     return {clause.id: verdicts[clause.id] for clause in wanted}
 
@@ -159,7 +160,9 @@ def _record(clause: ObjectiveClause, model: Model, switches: Switches, **fields:
         policy=policy, duties=duties, assumptions=clause.assumptions, primitives=clause.primitives,
         digest=digest(model), **fields,  # type: ignore[arg-type]
     )  # fmt: skip
-    identity = msgspec.structs.replace(record, seconds=0.0, z3="", states=0, queries=0, why_not=())
+    identity = msgspec.structs.replace(
+        record, seconds=0.0, z3="", states=0, depth=0, exhausted=False, queries=0, why_not=()
+    )
     encoded = msgspec.json.encode(identity, order="sorted")
     return msgspec.structs.replace(record, id=hashlib.sha256(encoded).hexdigest()[:12])
 
