@@ -56,6 +56,9 @@ the page, so it is a parameter too, under the access checks.
 other way is a relation. No `forall ... exists` in invariants or guards unless its sorts follow the same order.
 `fragment.cycles` says so.
 
+**Starts.** `initial=` is a value, or a tuple of values that it may have; without it a relation starts false and anything
+else as any value (the search tries all that somebody may read).
+
 **What keeps the search small.** `m.alive(gpa, [s], assigned[s])`: where the condition is false, nobody reads the
 value and the search forgets it. Traces are replayed without forgetting; a wrong `alive` is an error, not a wrong
 verdict.
