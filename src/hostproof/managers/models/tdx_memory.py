@@ -74,7 +74,8 @@ def _build(m: ModelBuilder, x: State) -> None:
         op.set(x.accepted[g], True)
         op.set(x.used[g], True)
     with m.operation("TDH.MR.FINALIZE", Caller.HOST, "The measurement is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize") as op:  # fmt: skip
-        op.guard("MR.FINALIZE.op-state", x.phase == Phase.INITIALIZED, "TDX_OP_STATE_INCORRECT", "table: leaf 17")
+        again = "a TD that ran again would still hold its pages"
+        op.guard("MR.FINALIZE.op-state", x.phase == Phase.INITIALIZED, "TDX_OP_STATE_INCORRECT", "table: leaf 17", redundant=again)  # fmt: skip
         op.set(x.phase, Phase.RUNNABLE)
     sentence = "The module takes a page for the Secure EPT and initialises it."
     with m.operation("TDH.MEM.SEPT.ADD", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_sept_add") as op:
@@ -103,25 +104,26 @@ def _augment(m: ModelBuilder, x: State) -> None:
     sentence = "The guest accepts a pending page, which the module fills with zeroes."
     with m.operation("TDG.MEM.PAGE.ACCEPT", Caller.GUEST, sentence, "TDXMOD1501: tdg_mem_page_accept") as op:
         s, g = _operands(op)
-        _accept(op, x, s, g, "PAGE.ACCEPT")
+        again = "accept_once keeps the guest from what it refuses"
+        _accept(op, x, s, g, "PAGE.ACCEPT", again)
         op.guard("PAGE.ACCEPT.once", implies(x.accept_once, ~x.accepted[g]), source="duty: TDXC, tdx_enc_status_changed")
     sentence = "The guest accepts in its #VE handler what it finds pending."
     plain = "a guest that panics on a #VE for private memory never does"
     with m.operation("accept on #VE", Caller.GUEST, sentence, "TDXMOD1501: td_ept_violation_exit", plain) as op:
         s, g = _operands(op)
-        _accept(op, x, s, g, "VE.ACCEPT")
         delivered = "the duties keep it out as well"
+        _accept(op, x, s, g, "VE.ACCEPT", delivered, delivered)
         op.guard("VE.ACCEPT.delivered", ~x.sept_ve_disable, "TD exit", "TDXMOD1501: td_ept_violation_exit", delivered)
         op.guard("VE.ACCEPT.refused", ~x.refuse_sept_ve | x.sept_ve_disable, source="duty: TDXC, disable_sept_ve")
         op.guard("VE.ACCEPT.fatal", ~x.ve_fatal | False, source="duty: TDXC, virt_exception_kernel")
 
 
-def _accept(op: OperationBuilder, x: State, s: Name, g: Name, where: str) -> None:
+def _accept(op: OperationBuilder, x: State, s: Name, g: Name, where: str, pending: str, page: str = "") -> None:
     clause = "TDXMOD1501: check_tdaccept_failure"
     running = "nothing that a guest accepts before it runs is in use"
     op.guard(f"{where}.running", x.running, "", "the guest executes", redundant=running)
-    op.guard(f"{where}.pending", x.sept[g] == Sept.PENDING, "TDX_PAGE_ALREADY_ACCEPTED or TD exit", clause)
-    op.guard(f"{where}.page", x.leaf[s, g], "", "the page that the entry leads to")
+    op.guard(f"{where}.pending", x.sept[g] == Sept.PENDING, "TDX_PAGE_ALREADY_ACCEPTED or TD exit", clause, pending)
+    op.guard(f"{where}.page", x.leaf[s, g], "", "the page that the entry leads to", page)
     op.set(x.sept[g], Sept.MAPPED)
     op.set(x.content[s], Content.ZERO)
     op.set(x.owned[s], True)
@@ -230,7 +232,7 @@ def _guest(m: ModelBuilder, x: State) -> None:
         walked = all_of(x.sept[g] == Sept.MAPPED, x.leaf[s, g], x.running)
         held = any_of(all_of(x.cached[s, g], x.busy), all_of(x.stale[s, g], x.busy_before))
         op.guard("write.translation", walked | held, "EPT violation", "TDXMOD1501: td_ept_violation_exit")
-        op.guard("write.private", x.accepted[g], "", "the guest's own page tables", redundant="it is the host that gains nothing")  # fmt: skip
+        op.guard("write.private", x.accepted[g], "", "the guest's own page tables")
         op.guard("write.intact", x.owned[s], "#MC", "TDXRST: integrity; the owner bit is checked", redundant="a page written whole is the guest's again")  # fmt: skip
         (t,) = SystemPage.names("t")
         op.set(x.fresh[t], False, when=all_of(x.origin[t] == g, x.content[t] == Content.DATA), each=[t])
@@ -239,8 +241,9 @@ def _guest(m: ModelBuilder, x: State) -> None:
         op.set(x.fresh[s], True)
         op.set(x.owned[s], True)
         op.set(x.used[g], True)
-        op.set(x.cached[s, g], True, when=x.busy)
-        op.set(x.stale[s, g], True, when=x.busy_before)
+        # Whichever CPU walks, the other ones may have walked too.
+        op.set(x.cached[s, g], True, when=walked & x.busy)
+        op.set(x.stale[s, g], True, when=walked & x.busy_before)
     with m.operation("release", Caller.GUEST, "The guest gives an address up (MapGPA to shared).", "TDXC: tdx_enc_status_changed") as op:  # fmt: skip
         g = op.parameter("g", GuestPage)
         op.guard("release.running", x.running, "", "the guest executes", redundant="the order of its own steps")
@@ -252,7 +255,7 @@ def _guest(m: ModelBuilder, x: State) -> None:
         op.guard("VE.pending", x.sept[g] == Sept.PENDING, "", "table: any_pending_and_guest_acceptable", redundant="VE.disabled alone keeps it out")  # fmt: skip
         op.guard("VE.running", x.running, "", "the guest executes", redundant="VE.disabled alone keeps it out")
         op.guard("VE.used", x.used[g], "", "an access the guest makes", redundant="VE.disabled alone keeps it out")
-        op.guard("VE.disabled", ~x.sept_ve_disable, "TD exit", "TDXMOD1501: td_ept_violation_exit, PENDING_VE_DISABLE", redundant="the guest refuses to run as well")  # fmt: skip
+        op.guard("VE.disabled", ~x.sept_ve_disable, "TD exit", "TDXMOD1501: td_ept_violation_exit, PENDING_VE_DISABLE")  # fmt: skip
         op.guard("VE.refused", ~x.refuse_sept_ve | x.sept_ve_disable, source="duty: TDXC, disable_sept_ve")
         op.set(x.interrupted, True)
 
@@ -312,6 +315,7 @@ def _teardown(m: ModelBuilder, x: State) -> None:
         mine = "the other TD's pages come back by the other TD's teardown"
         op.guard("RECLAIM.owner", ~x.foreign[s], "", "TDXMOD1501: the owner in the PAMT entry", redundant=mine)
         op.set(x.pamt[s], Pamt.NDA)
+        op.set(x.foreign[s], False)
         op.set(x.leaf[s, h], False, each=[h], when=x.phase == Phase.TEARDOWN)
 
 

@@ -65,7 +65,8 @@ def _invariants(m: ModelBuilder, x: State) -> None:
     m.invariant("no device", ~x.dma_hit, "hardware aborts private KeyIDs from devices")
     m.invariant("no #VE", ~x.interrupted, "a pending page exits to the host, or the guest does not run")
     m.invariant("no host content", forall([s], x.content[s] != Content.HOST), "only TDH.MEM.WR writes what the host chose")  # fmt: skip
-    m.invariant("data is owned", forall([s], implies(x.content[s] == Content.DATA, x.owned[s])), "whatever clears the owner bit replaces the content")  # fmt: skip
+    kept = x.content[s].is_in(Content.DATA, Content.ZERO)
+    m.invariant("data is owned", forall([s], implies(kept, x.owned[s])), "what clears the owner bit replaces the content")
     one = implies(all_of(x.leaf[s, g], x.leaf[t, g]), s == t)
     m.invariant("one page per address", forall([s, t, g], one), "an entry that is not free is not filled again")
     one = implies(all_of(x.leaf[s, g], x.leaf[s, h]), g == h)
@@ -85,6 +86,11 @@ def _invariants(m: ModelBuilder, x: State) -> None:
     there = all_of(x.leaf[s, g], x.sept[g].is_in(Sept.MAPPED, Sept.BLOCKED), x.used[g])
     good = all_of(x.content[s] == Content.DATA, x.origin[s] == g, x.fresh[s])
     m.invariant("used is intact", forall([s, g], implies(there, any_of(good, ~x.owned[s]))), "a mapped page of a used address holds its last data or is poison")  # fmt: skip
+    # Weaker forms, for runs without a duty or with DEBUG.
+    last = any_of(good, ~x.owned[s], x.content[s] == Content.HOST)
+    m.invariant("used is last or the host's", forall([s, g], implies(there, last)), "only TDH.MEM.WR writes under a guest")
+    zero = last | (x.content[s] == Content.ZERO)
+    m.invariant("used is last, zero or the host's", forall([s, g], implies(there, zero)), "accepting makes zeroes, whatever the guest expects")  # fmt: skip
     m.invariant("used is accepted", forall([g], implies(x.used[g], x.accepted[g])), "the guest writes to what it accepted")  # fmt: skip
 
 
