@@ -1,0 +1,34 @@
+"""Arm CCA, RMM 1.0: the Realm Management Monitor, granule protection, and the realm that asks for its memory.
+
+Four models. `model`: memory. One realm, any number of its protected addresses, any number of granules; other realms are the
+host's. `execution`: vCPUs (RECs), their exits, what the host gives and learns at each, interrupts. `launch`: measurements,
+activation, the token and its verifier. `tables`: one entry of a translation table and the table below it, with folding.
+
+Sources, by key of the catalogue: RMMSPEC (DEN0137 1.0-rel0, in the rendering `wuyongzheng/arm-md-specs` at a5969bfa023f); RMM (threat
+model of TF-RMM); RSIC (Linux `arch/arm64/kernel/rsi.c` at 165160265e4b and `arch/arm64/include/asm/rsi.h`). A guard that is a
+failure condition of the specification has its id and error; `cca.conformance` compares them with the rendering.
+
+Alignment and bounds of addresses are the sorts: a `Granule` is an aligned delegable address, an `Ipa` is an aligned protected one.
+"""
+
+from __future__ import annotations
+
+from hostproof.managers.engine import Model, ModelBuilder
+from hostproof.managers.models.cca.claims import claims
+from hostproof.managers.models.cca.data import data
+from hostproof.managers.models.cca.granules import granules
+from hostproof.managers.models.cca.realm import realm
+from hostproof.managers.models.cca.state import State
+
+__all__ = ["model"]
+
+
+def model() -> Model:
+    """A realm's memory, with all duties and policies as switches."""
+    m = ModelBuilder("cca", "RMM 1.0", "Arm CCA, memory of a realm")
+    state = State(m)
+    granules(m, state)
+    realm(m, state)
+    data(m, state)
+    claims(m, state)
+    return m.build()
