@@ -67,13 +67,13 @@ def _build(m: ModelBuilder, x: State) -> None:
     with m.operation("TDH.MEM.PAGE.ADD", Caller.HOST, "A page is copied in; MRTD takes its address.", "TDXMOD1501: tdh_mem_page_add") as op:  # fmt: skip
         g, image = op.parameter("g", GuestPage), op.parameter("image", Image)
         op.guard("PAGE.ADD.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 2")
-        op.guard("PAGE.ADD.free", x.image[g] == Image.NONE, "TDX_EPT_ENTRY_STATE_INCORRECT", "table: leaf 2")
+        op.guard("PAGE.ADD.free", x.image[g] == Image.NONE, "TDX_EPT_ENTRY_STATE_INCORRECT", "table of SEPT states: leaf 2", redundant="a second page at an address shows in MRTD")  # fmt: skip
         op.guard("PAGE.ADD.page", image != Image.NONE, "", "a page holds something", redundant="adding nothing")
         op.set(x.image[g], image)
     with m.operation("TDH.MR.EXTEND", Caller.HOST, "MRTD takes the content of a page as it is in place.", "TDXMOD1501: tdh_mr_extend") as op:  # fmt: skip
         g = op.parameter("g", GuestPage)
         op.guard("MR.EXTEND.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 16", redundant="MRTD is final")
-        op.guard("MR.EXTEND.mapped", x.image[g] != Image.NONE, "TDX_EPT_ENTRY_NOT_PRESENT", "table: leaf 16")
+        op.guard("MR.EXTEND.mapped", x.image[g] != Image.NONE, "TDX_EPT_ENTRY_NOT_PRESENT", "table of SEPT states: leaf 16", redundant="MRTD is then not the published image's")  # fmt: skip
         op.set(x.extended[g], True)
     with m.operation("TDH.MR.FINALIZE", Caller.HOST, "MRTD is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize") as op:  # fmt: skip
         op.guard("MR.FINALIZE.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 17", redundant="what is final stays")  # fmt: skip
@@ -89,11 +89,11 @@ def _run(m: ModelBuilder, x: State) -> None:
     with m.operation("load", Caller.GUEST, "The image loads code or configuration that the host gives it.", "TDXMOD1501: tdg_mr_rtmr_extend") as op:  # fmt: skip
         image = op.parameter("image", Image)
         op.guard("load.running", x.phase == Phase.RUNNABLE, "", "the guest executes", redundant="RTMRs take it at any time")
-        op.guard("load.measured", ~x.secret | ~x.measures, source="duty: what is loaded later extends a register that the verifier saw")  # fmt: skip
+        op.guard("load.measured", ~x.secret | ~x.measures, source="duty: everything is loaded and measured before the report")  # fmt: skip
         op.set(x.loaded, image)
         op.set(x.logged, x.measures | False)
     with m.operation("the verifier releases a secret", Caller.MANAGER, "A genuine quote satisfies the verifier.", "TDXMOD1501: tdg_mr_report") as op:  # fmt: skip
-        op.guard("release.running", x.phase == Phase.RUNNABLE, "", "a report is the running TD's")
+        op.guard("release.running", x.phase == Phase.RUNNABLE, "", "a report is the running TD's", redundant="MRTD is compared once it is final")
         op.guard("release.mrtd", implies(x.mrtd, x.genuine), source="duty: MRTD")
         op.guard("release.attributes", implies(x.attributes, ~x.debug), source="duty: TDATTRIBUTES")
         built = forall([h], implies(x.listed[h], x.covered[h]))

@@ -43,8 +43,8 @@ def _confidentiality(m: ModelBuilder, x: State) -> None:
 def _integrity(m: ModelBuilder, x: State) -> None:
     (s,), (g,) = SystemPage.names("s"), GuestPage.names("g")
     reads, data = x.reads(s, g), x.content[s] == Content.DATA
-    garbage = all_of(reads, x.content[s] == Content.GARBAGE)
-    m.objective("M3", exists([s, g], garbage), "the guest reads no page that was changed under it", _RESTS_ON, ["corrupt-private-memory", "dma-private"])  # fmt: skip
+    changed = all_of(reads, x.content[s].is_in(Content.GARBAGE, Content.HOST))
+    m.objective("M3", exists([s, g], changed), "the guest reads no page that was changed under it", _RESTS_ON, ["corrupt-private-memory", "dma-private"])  # fmt: skip
     old = all_of(reads, data, x.origin[s] == g, ~x.fresh[s])
     m.objective("M4", exists([s, g], old), "the guest never reads an old value of its own", _RESTS_ON, ["replay-page"])
     alias = all_of(reads, data, x.origin[s] != g)
@@ -84,13 +84,12 @@ def _invariants(m: ModelBuilder, x: State) -> None:
     idle = implies(x.cached[s, g], x.phase == Phase.RUNNABLE)
     m.invariant("cached is runnable", forall([s, g], idle), "teardown flushes")
     there = all_of(x.leaf[s, g], x.sept[g].is_in(Sept.MAPPED, Sept.BLOCKED), x.used[g])
-    good = all_of(x.content[s] == Content.DATA, x.origin[s] == g, x.fresh[s])
-    m.invariant("used is intact", forall([s, g], implies(there, any_of(good, ~x.owned[s]))), "a mapped page of a used address holds its last data or is poison")  # fmt: skip
-    # Weaker forms, for runs without a duty or with DEBUG.
-    last = any_of(good, ~x.owned[s], x.content[s] == Content.HOST)
-    m.invariant("used is last or the host's", forall([s, g], implies(there, last)), "only TDH.MEM.WR writes under a guest")
-    zero = last | (x.content[s] == Content.ZERO)
-    m.invariant("used is last, zero or the host's", forall([s, g], implies(there, zero)), "accepting makes zeroes, whatever the guest expects")  # fmt: skip
+    data = x.content[s] == Content.DATA
+    last = implies(data, all_of(x.origin[s] == g, x.fresh[s]))
+    m.invariant("used data is the last", forall([s, g], implies(there, last)), "an address has one page, which moves only as a whole")  # fmt: skip
+    m.invariant("used is not zero", forall([s, g], implies(there, x.content[s] != Content.ZERO)), "only accepting makes zeroes, and it happens before use")  # fmt: skip
+    poison = implies(x.content[s] == Content.GARBAGE, ~x.owned[s])
+    m.invariant("used garbage is poison", forall([s, g], implies(there, poison)), "who writes a page in use without the TD's key clears the owner bit")  # fmt: skip
     m.invariant("used is accepted", forall([g], implies(x.used[g], x.accepted[g])), "the guest writes to what it accepted")  # fmt: skip
 
 
