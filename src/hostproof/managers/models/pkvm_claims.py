@@ -27,12 +27,14 @@ _RESTS_ON = ("manager-is-correct", "translation-is-enforced", "no-device", "secu
 _SECRET = (*_RESTS_ON, "side-channels")
 
 
-def claims(m: ModelBuilder, x: State) -> None:
-    """Adds them."""
+def claims(m: ModelBuilder, x: State, named: bool) -> None:
+    """Adds them; `named`: the host's invalid entry of a page names the guest's address."""
     _assumptions(m)
     _of_memory(m, x)
     _of_observers(m, x)
     _ownership(m, x)
+    if named:
+        _donors(m, x)
     _contents(m, x)
     (s,), (g,) = Page.names("s"), GuestPage.names("g")
     back = all_of(x.reads(s, g), x.written[g] == Written.NEW, x.content[s] == Content.NEW)
@@ -77,7 +79,8 @@ def _of_observers(m: ModelBuilder, x: State) -> None:
     never("M1.manager", Outcome.MANAGER, "the host never learns what the manager keeps", _SECRET, "firmware-command")
     never("M7.used", Outcome.TOOK, "the guest uses nothing that the host put into private memory", _RESTS_ON, "choose-unused-page-content")  # fmt: skip
     never("T1", Outcome.EXPOSED, "no secret lies in a page that the guest shares or shared", _SECRET, "observe-shared-memory")
-    never("D1", Outcome.DMA, "no device reaches a page that is not the host's", ("manager-is-correct",), "dma-private")
+    never("D1", Outcome.DMA, "no device reaches private memory", ("manager-is-correct",), "dma-private")
+    never("D1.manager", Outcome.DMA_MANAGER, "no device reaches a page of the manager's", ("manager-is-correct",), "dma-private")
     never("X3.pages", Outcome.FOLLOWED, "the host cannot follow accesses page by page and let them go on", _SECRET, "observe-page-faults")  # fmt: skip
     never("P1", Outcome.BUS, "no private memory on the bus", (), "physical-bus")
 
@@ -109,11 +112,17 @@ def _ownership(m: ModelBuilder, x: State) -> None:
     every("pins", all_of(x.pins[p, s], x.pins[p, t]), s == t, "a reference is to one page")
     every("lent", x.lent[s], all_of(host == PageState.SHARED_OWNED, unhyp), "what the secure world has the host shares")
     every("leaked", x.leaked[s], all_of(host == PageState.SHARED_OWNED, unhyp, ~x.lent[s]), "a page whose share count is stuck stays shared with plain VMs")  # fmt: skip
-    every("donor", x.donor[s, g], all_of(host == PageState.NOPAGE, unhyp), "an entry that names a guest is invalid")
-    every("one-donor", all_of(x.donor[s, g], x.donor[s, h]), g == h, "an entry names one address")
-    every("named", all_of(maps, state == GuestState.OWNED), x.donor[s, g], "the entry of a private page names its address")
     every("host-flushed", x.tlb, ~x.stale_host[s], "no translation of the host outlives its mapping")
     every("guest-flushed", x.tlb, ~x.stale[g, s], "no translation of a guest outlives its mapping")
+
+
+def _donors(m: ModelBuilder, x: State) -> None:
+    (s,), (g, h) = Page.names("s"), GuestPage.names("g", "h")
+    invalid = all_of(x.host[s] == PageState.NOPAGE, x.hyp[s] == PageState.NOPAGE)
+    m.invariant("donor", forall([s, g], implies(x.donor[s, g], invalid)), "an entry that names a guest is invalid")
+    m.invariant("one-donor", forall([s, g, h], implies(all_of(x.donor[s, g], x.donor[s, h]), g == h)), "an entry names one address")  # fmt: skip
+    private = all_of(x.maps[g, s], x.guest[g] == GuestState.OWNED)
+    m.invariant("named", forall([s, g], implies(private, x.donor[s, g])), "the entry of a private page names its address")
 
 
 def _contents(m: ModelBuilder, x: State) -> None:
@@ -125,7 +134,8 @@ def _contents(m: ModelBuilder, x: State) -> None:
     m.invariant("secret-mapped", forall([s, g], implies(mapped, all_of(kind == Kind.GUEST, x.guest[g] == GuestState.OWNED))), "private content is mapped by its guest alone")  # fmt: skip
     m.invariant("manager-content", forall([s], implies(x.content[s] == Content.MANAGER, x.hyp[s] == PageState.OWNED)), "the manager's content lies in its pages")  # fmt: skip
     written = x.written[g] != Written.NONE
-    m.invariant("written", forall([g], implies(written, all_of(kind == Kind.GUEST, x.guest[g].is_in(GuestState.OWNED, GuestState.POISON)))), "the guest's data is at private addresses, or lost")  # fmt: skip
+    there = any_of(x.guest[g].is_in(GuestState.OWNED, GuestState.POISON), x.phase[x.vm[g]] == Phase.DYING)
+    m.invariant("written", forall([g], implies(written, all_of(kind == Kind.GUEST, there, x.phase[x.vm[g]] != Phase.GONE))), "the guest's data is at private addresses, or lost")  # fmt: skip
     kept = choose_content(x, s, g)
     m.invariant("kept", forall([s, g], implies(all_of(x.maps[g, s], written), kept)), "a page holds what the guest wrote last")
     both = all_of(x.scrubs, x.keeps)

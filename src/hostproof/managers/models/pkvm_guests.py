@@ -90,9 +90,15 @@ def plain_shares(m: ModelBuilder, x: State) -> None:
         op.set(x.outcome, "FOLLOWED", when=all_of(x.kind[x.vm[g]] == Kind.GUEST, x.guest[g] == GuestState.OWNED))
 
 
-def guest_calls(m: ModelBuilder, x: State) -> None:
-    """Adds the hypercalls of protected guests."""
-    where = f"{_PROTECT}, __pkvm_guest_share_host"
+def guest_calls(
+    m: ModelBuilder,
+    x: State,
+    share: str = f"{_PROTECT}, __pkvm_guest_share_host",
+    unshare: str = f"{_PROTECT}, __pkvm_guest_unshare_host",
+    donors: bool = True,
+) -> None:
+    """Adds the hypercalls of protected guests; `donors`: the host's invalid entry names the guest's address."""
+    where = share
     with m.operation("guest_share_host", Caller.GUEST, "A protected guest shares a page with the host.", where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _calls(op, x, s, g, "share_host")
@@ -105,15 +111,16 @@ def guest_calls(m: ModelBuilder, x: State) -> None:
         x.forget_donor(op, s)
         op.set(x.written[g], "NONE")
         op.set(x.content[s], "EXPOSED", when=x.secret(s))
-    where = f"{_PROTECT}, __pkvm_guest_unshare_host"
+    where = unshare
     with m.operation("guest_unshare_host", Caller.GUEST, "A protected guest ends the sharing.", where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _calls(op, x, s, g, "unshare_host")
         op.guard("unshare_host.guest", x.guest[g] == GuestState.SHARED_OWNED, "EPERM or EHWPOISON", where, redundant="what is not shared stays so")  # fmt: skip
         op.guard("unshare_host.host", x.host[s] == PageState.SHARED_BORROWED, "EPERM", where, redundant="what a guest shares the host borrows")  # fmt: skip
         x.take_from_host(op, s)
-        x.forget_donor(op, s)
-        op.set(x.donor[s, g], True)
+        if donors:
+            x.forget_donor(op, s)
+            op.set(x.donor[s, g], True)
         op.set(x.guest[g], "OWNED")
 
 
@@ -146,7 +153,6 @@ def reclaims(m: ModelBuilder, x: State) -> None:
         op.guard("reclaim_dying.maps", x.maps[g, s], "ENOENT", f"{_PROTECT}, get_valid_guest_pte")
         op.guard("reclaim_dying.guest", state.is_in(GuestState.OWNED, GuestState.SHARED_OWNED), "EPERM", where)
         op.set(x.guest[g], "NOPAGE")
-        op.set(x.written[g], "NONE")
         x.unmap(op, g)
         _give_back(op, x, s, all_of(x.scrub, state == GuestState.OWNED))
 

@@ -58,7 +58,7 @@ Phase = Sort("Phase", ("LIVE", "DYING", "GONE"))
 Content = Sort("Content", ("ZERO", "HOST", "OLD", "NEW", "EXPOSED", "MANAGER"))
 """OLD and NEW: what the guest wrote first and last at an address; EXPOSED: secrets that the guest itself shared."""
 Written = Sort("Written", ("NONE", "OLD", "NEW"))
-Outcome = Sort("Outcome", ("NOTHING", "LEARNT", "EXPOSED", "MANAGER", "DMA", "BUS", "FOLLOWED", "TOOK"))
+Outcome = Sort("Outcome", ("NOTHING", "LEARNT", "EXPOSED", "MANAGER", "DMA", "DMA_MANAGER", "BUS", "FOLLOWED", "TOOK"))
 """What the last observation gave. Observations change nothing else, so that one variable serves all of them."""
 
 _PROTECT = "nvhe/mem_protect.c"
@@ -67,7 +67,7 @@ _PROTECT = "nvhe/mem_protect.c"
 class State:
     """Variables, policies and duties, and the conditions that several operations share."""
 
-    def __init__(self, m: ModelBuilder, iommu: bool, source: str) -> None:
+    def __init__(self, m: ModelBuilder, iommu: bool, source: str, ranges: bool = True) -> None:
         self.host = m.function("host", [Page], PageState, "OWNED", "the host's state of the page")
         self.hyp = m.function("hyp", [Page], PageState, "NOPAGE", "the hypervisor's state of the page")
         self.pins = m.function("pins", [Pin, Page], meaning="a reference of the hypervisor to a page shared with it")
@@ -94,7 +94,7 @@ class State:
         self.tlb = m.policy("tlb_invalidate", "translations are gone before the owner of a page changes", True, source)
         self.scrub = m.policy("scrub", "a private page is zeroed before it returns to the host", True, source)
         self.ranges = m.policy(
-            "pfn_range_is_valid", "a range that wraps is refused (CVE-2026-0028 where it is not)", True,
+            "pfn_range_is_valid", "a range that wraps is refused (CVE-2026-0028 where it is not)", ranges,
             f"{_PROTECT}, pfn_range_is_valid",
         )  # fmt: skip
         self.iommu = m.policy("iommu", "devices reach only what the host owns or shares", iommu, source)
@@ -103,9 +103,8 @@ class State:
         self.keeps = m.duty("no_secret_in_shared", "the guest writes no secret to a page that it shares")
 
     def _alive(self, m: ModelBuilder) -> None:
-        (v,), (g,), (p,) = Vm.names("v"), GuestPage.names("g"), Page.names("p")
+        (v,), (p,) = Vm.names("v"), Page.names("p")
         m.alive(self.kind, [v], self.phase[v] != Phase.GONE)
-        m.alive(self.written, [g], self.guest[g].is_in(GuestState.OWNED, GuestState.POISON))
         m.alive(self.leaked, [p], self.host[p] == PageState.SHARED_OWNED)
 
     def host_reaches(self, s: Term) -> Term:
@@ -251,7 +250,7 @@ def _ffa(m: ModelBuilder, x: State) -> None:
         op.set(x.lent[s], False)
 
 
-def observers(m: ModelBuilder, x: State) -> None:
+def observers(m: ModelBuilder, x: State, secure_world: bool) -> None:
     """Adds who reads and writes pages without owning them: host, its guests, secure world, devices, the bus."""
     abort = f"{_PROTECT}, handle_host_mem_abort, host_stage2_adjust_range"
     with m.operation("host_store", Caller.HOST, "The host writes a page.", abort) as op:
@@ -271,13 +270,18 @@ def observers(m: ModelBuilder, x: State) -> None:
         s, g = page(op), op.parameter("g", GuestPage)
         _accomplice(op, x, s, g, "load")
         _learn(op, x, s)
+    if secure_world:
+        _secure_world(m, x)
+    _devices(m, x)
+
+
+def _secure_world(m: ModelBuilder, x: State) -> None:
     with m.operation(
         "secure_world_load", Caller.HOST, "The secure world reads a page for the host.", "nvhe/ffa.c"
     ) as op:
         s = page(op)
         op.guard("secure_world.lent", x.lent[s], "", "the secure world maps what was lent to it", redundant="with it gone the secure world is an adversary: the assumption secure-world")  # fmt: skip
         _learn(op, x, s)
-    _devices(m, x)
 
 
 def _devices(m: ModelBuilder, x: State) -> None:
@@ -287,7 +291,8 @@ def _devices(m: ModelBuilder, x: State) -> None:
             s = page(op)
             allowed = implies(x.iommu, x.host[s] != PageState.NOPAGE)
             op.guard(f"device_{name}.iommu", allowed, "IOMMU fault", where, redundant="D1 is broken without the policy; with it, the guard is what keeps it")  # fmt: skip
-            op.set(x.outcome, "DMA", when=x.host[s] == PageState.NOPAGE)
+            op.set(x.outcome, "DMA", when=x.secret(s))
+            op.set(x.outcome, "DMA_MANAGER", when=x.hyp[s] == PageState.OWNED)
             if name == "store":
                 # What a device does to a private page is D1's; the other objectives assume D1.
                 op.set(x.content[s], "HOST", when=x.host[s] != PageState.NOPAGE)
