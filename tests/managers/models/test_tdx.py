@@ -18,7 +18,17 @@ MODELS = {model.name: model for model in tdx.models()}
 
 MEMORY = {"M1": 0, "M1.held": 0, "M2": 0, "M3": 0, "M4": 0, "M5": 0, "M6": 0, "M7": 0, "D1": 0, "X1.ve": 0, "A1": 3}
 """Length of the shortest trace; 0 is proved for any number of pages."""
-VCPU = {"R1": 0, "R2": 0, "X1": 2, "X1.exception": 0, "X1.nmi": 1, "X1.syscall": 0, "X2": 0, "X2.hypervisor": 2, "X3": 2}
+VCPU = {
+    "R1": 0,
+    "R2": 0,
+    "X1": 2,
+    "X1.exception": 0,
+    "X1.nmi": 1,
+    "X1.syscall": 0,
+    "X2": 0,
+    "X2.hypervisor": 2,
+    "X3": 2,
+}
 LAUNCH = {"L1": 0, "L1.runtime": 0, "G1": 0}
 MIGRATION = {"M1": 0, "M1.rogue": 0, "G1": 0, "S1": 0}
 
@@ -73,9 +83,15 @@ def test_verdicts_over_policies_and_dropped_duties_are_the_expected_ones(
     ("model", "objective", "policy", "weakest"),
     [
         ("tdx", "M6", {}, {("accept_once",)}),
-        ("tdx", "M6", {"sept_ve_disable": False}, {("accept_once", "ve_fatal"), ("accept_once", "refuse_sept_ve")}),
-        ("tdx", "X1.ve", {"sept_ve_disable": False}, {("refuse_sept_ve",)}),
-        ("tdx", "M4", {}, {()}),
+        pytest.param(
+            "tdx",
+            "M6",
+            {"sept_ve_disable": False},
+            {("accept_once", "ve_fatal"), ("accept_once", "refuse_sept_ve")},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("tdx", "X1.ve", {"sept_ve_disable": False}, {("refuse_sept_ve",)}, marks=pytest.mark.slow),
+        pytest.param("tdx", "M4", {}, {()}, marks=pytest.mark.slow),
         ("tdx-launch", "L1", {}, {("verify_mrtd", "extend_all_pages")}),
         ("tdx-launch", "G1", {}, {("verify_attributes",)}),
         ("tdx-vcpu", "R1", {}, {("vmcall_exposes_arguments",)}),
@@ -93,7 +109,7 @@ def test_accepting_twice_loses_data_by_block_track_remove_augment() -> None:
     verdict = decide(MODELS["tdx"], "M6", without=["accept_once"])
 
     assert verdict.trace is not None
-    assert "TDG.MEM.PAGE.ACCEPT" == verdict.trace.steps[-1].operation
+    assert verdict.trace.steps[-1].operation == "TDG.MEM.PAGE.ACCEPT"
     assert "TDH.MEM.PAGE.AUG" in [step.operation for step in verdict.trace.steps]
 
 
@@ -101,47 +117,52 @@ def test_the_import_race_is_told_as_it_was_published() -> None:
     verdict = decide(MODELS["tdx-migration"], "M1", {"import_race_fixed": False})
 
     assert verdict.trace is not None
-    assert [
+    assert [step.operation for step in verdict.trace.steps] == [
         "MigTD gives the key",
         "TDH.IMPORT.STATE.IMMUTABLE",
         "TDH.MNG.INIT",
         "TDH.IMPORT.STATE.IMMUTABLE, resumed",
         "TDH.IMPORT.MEM",
         "TDH.MEM.RD",
-    ] == [step.operation for step in verdict.trace.steps]
-    assert {"attributes": "DEBUG", "accepted": "false"} == verdict.trace.steps[2].arguments
+    ]
+    assert verdict.trace.steps[2].arguments == {"attributes": "DEBUG", "accepted": "false"}
 
 
 @pytest.mark.parametrize("model", ["tdx-vcpu", "tdx-launch", "tdx-migration"])
 def test_small_models_do_something_and_every_guard_matters_or_says_why_not(model: str) -> None:
-    assert [] == silent(MODELS[model])
-    assert [] == [f"{mutant.operation}/{mutant.guard}" for mutant in mutants(MODELS[model]) if mutant.survives]
+    assert silent(MODELS[model]) == []
+    assert [f"{mutant.operation}/{mutant.guard}" for mutant in mutants(MODELS[model]) if mutant.survives] == []
 
 
 def test_the_reason_of_a_redundant_guard_is_true_in_small_models() -> None:
-    wrong = [m.guard for n in ("tdx-vcpu", "tdx-launch", "tdx-migration") for m in mutants(MODELS[n]) if m.redundant and m.broken]  # fmt: skip
+    wrong = [
+        m.guard
+        for n in ("tdx-vcpu", "tdx-launch", "tdx-migration")
+        for m in mutants(MODELS[n])
+        if m.redundant and m.broken
+    ]
 
-    assert [] == wrong
+    assert wrong == []
 
 
 @pytest.mark.slow
 def test_memory_does_something() -> None:
-    assert [] == silent(MODELS["tdx"], limits=Limits(100_000, 60.0))
+    assert silent(MODELS["tdx"], limits=Limits(100_000, 60.0)) == []
 
 
 @pytest.mark.slow
 def test_every_guard_of_memory_matters_or_says_why_not() -> None:
     found = list(mutants(MODELS["tdx"], limits=Limits(60_000, 10.0)))
 
-    assert [] == [f"{mutant.operation}/{mutant.guard}" for mutant in found if mutant.survives]
-    assert [] == [mutant.guard for mutant in found if mutant.redundant and mutant.broken]
+    assert [f"{mutant.operation}/{mutant.guard}" for mutant in found if mutant.survives] == []
+    assert [mutant.guard for mutant in found if mutant.redundant and mutant.broken] == []
 
 
 def test_without_tlb_tracking_the_host_holds_a_page_that_the_guest_reaches() -> None:
     changed = without_guard(MODELS["tdx"], "TDH.MEM.PAGE.REMOVE", "PAGE.REMOVE.tracked")
     verdict = decide(changed, "M1.held")
 
-    assert 6 == length(verdict)
+    assert length(verdict) == 6
 
 
 def without_guard(model: Model, operation: str, guard: str) -> Model:
@@ -159,7 +180,11 @@ def without_guard(model: Model, operation: str, guard: str) -> Model:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_attack_and_primitive_that_a_model_names_is_in_the_catalogue(model: str) -> None:
     catalogue = Path(hostproof.knowledge.__file__).parent / "catalogue"
-    attacks = {row["id"] for path in catalogue.glob("attacks-*.toml") for row in tomllib.loads(path.read_text()).get("attack", [])}  # fmt: skip
+    attacks = {
+        row["id"]
+        for path in catalogue.glob("attacks-*.toml")
+        for row in tomllib.loads(path.read_text()).get("attack", [])
+    }
     primitives = {row["id"] for row in tomllib.loads((catalogue / "primitives.toml").read_text())["primitive"]}
     named = {attack for one in MODELS[model].assumptions for attack in one.broken_by}
 
@@ -170,4 +195,4 @@ def test_every_attack_and_primitive_that_a_model_names_is_in_the_catalogue(model
 def test_every_operation_and_guard_has_a_source() -> None:
     missing = [f"{o.name}/{g.id}" for m in MODELS.values() for o in m.operations for g in o.guards if not g.source]
 
-    assert [] == missing
+    assert missing == []

@@ -78,7 +78,7 @@ def generated() -> Path:
 def test_a_table_is_read_by_leaf() -> None:
     text = "const bool_t seamcall_sept_state_lookup[128][4] = {\n  [2] = {1, 0, 0, 0 },\n  [6] = {1,1,0, 0}\n};"
 
-    assert {2: (True, False, False, False), 6: (True, True, False, False)} == table(text, "seamcall_sept_state_lookup")
+    assert table(text, "seamcall_sept_state_lookup") == {2: (True, False, False, False), 6: (True, True, False, False)}
 
 
 def test_a_missing_table_is_an_error() -> None:

@@ -43,8 +43,14 @@ class State:
         self.mrtd = m.duty("verify_mrtd", "the verifier compares MRTD", "design of the verifier")
         self.attributes = m.duty("verify_attributes", "the verifier refuses ATTRIBUTES.DEBUG", "design of the verifier")
         self.rtmr = m.duty("verify_rtmr", "the verifier compares the RTMRs", "design of the verifier")
-        self.extend_all = m.duty("extend_all_pages", "the image's build extends the content of every page it adds", "TDVF metadata: MR.EXTEND attribute")  # fmt: skip
-        self.measures = m.duty("measure_before_use", "the guest extends an RTMR with what it loads", "TDXMOD1501: tdg_mr_rtmr_extend")  # fmt: skip
+        self.extend_all = m.duty(
+            "extend_all_pages",
+            "the image's build extends the content of every page it adds",
+            "TDVF metadata: MR.EXTEND attribute",
+        )
+        self.measures = m.duty(
+            "measure_before_use", "the guest extends an RTMR with what it loads", "TDXMOD1501: tdg_mr_rtmr_extend"
+        )
 
 
 def model() -> Model:
@@ -59,24 +65,52 @@ def model() -> Model:
 
 def _build(m: ModelBuilder, x: State) -> None:
     (h,) = GuestPage.names("h")
-    with m.operation("TDH.MNG.INIT", Caller.HOST, "The host sets the TD's parameters.", "TDXMOD1501: tdh_mng_init") as op:
+    with m.operation(
+        "TDH.MNG.INIT", Caller.HOST, "The host sets the TD's parameters.", "TDXMOD1501: tdh_mng_init"
+    ) as op:
         debug = op.parameter("debug", BOOL)
         op.guard("MNG.INIT.op-state", x.phase == Phase.UNINITIALIZED, _STATE, "table: leaf 21")
         op.set(x.debug, debug)
         op.set(x.phase, Phase.INITIALIZED)
-    with m.operation("TDH.MEM.PAGE.ADD", Caller.HOST, "A page is copied in; MRTD takes its address.", "TDXMOD1501: tdh_mem_page_add") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MEM.PAGE.ADD", Caller.HOST, "A page is copied in; MRTD takes its address.", "TDXMOD1501: tdh_mem_page_add"
+    ) as op:
         g, image = op.parameter("g", GuestPage), op.parameter("image", Image)
         op.guard("PAGE.ADD.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 2")
-        op.guard("PAGE.ADD.free", x.image[g] == Image.NONE, "TDX_EPT_ENTRY_STATE_INCORRECT", "table of SEPT states: leaf 2", redundant="a second page at an address shows in MRTD")  # fmt: skip
+        op.guard(
+            "PAGE.ADD.free",
+            x.image[g] == Image.NONE,
+            "TDX_EPT_ENTRY_STATE_INCORRECT",
+            "table of SEPT states: leaf 2",
+            redundant="a second page at an address shows in MRTD",
+        )
         op.guard("PAGE.ADD.page", image != Image.NONE, "", "a page holds something", redundant="adding nothing")
         op.set(x.image[g], image)
-    with m.operation("TDH.MR.EXTEND", Caller.HOST, "MRTD takes the content of a page as it is in place.", "TDXMOD1501: tdh_mr_extend") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MR.EXTEND", Caller.HOST, "MRTD takes the content of a page as it is in place.", "TDXMOD1501: tdh_mr_extend"
+    ) as op:
         g = op.parameter("g", GuestPage)
-        op.guard("MR.EXTEND.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 16", redundant="MRTD is final")
-        op.guard("MR.EXTEND.mapped", x.image[g] != Image.NONE, "TDX_EPT_ENTRY_NOT_PRESENT", "table of SEPT states: leaf 16", redundant="MRTD is then not the published image's")  # fmt: skip
+        op.guard(
+            "MR.EXTEND.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 16", redundant="MRTD is final"
+        )
+        op.guard(
+            "MR.EXTEND.mapped",
+            x.image[g] != Image.NONE,
+            "TDX_EPT_ENTRY_NOT_PRESENT",
+            "table of SEPT states: leaf 16",
+            redundant="MRTD is then not the published image's",
+        )
         op.set(x.extended[g], True)
-    with m.operation("TDH.MR.FINALIZE", Caller.HOST, "MRTD is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize") as op:  # fmt: skip
-        op.guard("MR.FINALIZE.op-state", x.phase == Phase.INITIALIZED, _STATE, "table: leaf 17", redundant="what is final stays")  # fmt: skip
+    with m.operation(
+        "TDH.MR.FINALIZE", Caller.HOST, "MRTD is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize"
+    ) as op:
+        op.guard(
+            "MR.FINALIZE.op-state",
+            x.phase == Phase.INITIALIZED,
+            _STATE,
+            "table: leaf 17",
+            redundant="what is final stays",
+        )
         added = (x.image[h] != Image.NONE) == x.listed[h]
         same = implies(x.extended[h], x.image[h] == Image.EXPECTED)
         content = x.extended[h] == all_of(x.listed[h], x.covered[h])
@@ -86,14 +120,34 @@ def _build(m: ModelBuilder, x: State) -> None:
 
 def _run(m: ModelBuilder, x: State) -> None:
     (h,) = GuestPage.names("h")
-    with m.operation("load", Caller.GUEST, "The image loads code or configuration that the host gives it.", "TDXMOD1501: tdg_mr_rtmr_extend") as op:  # fmt: skip
+    with m.operation(
+        "load",
+        Caller.GUEST,
+        "The image loads code or configuration that the host gives it.",
+        "TDXMOD1501: tdg_mr_rtmr_extend",
+    ) as op:
         image = op.parameter("image", Image)
-        op.guard("load.running", x.phase == Phase.RUNNABLE, "", "the guest executes", redundant="RTMRs take it at any time")
-        op.guard("load.measured", ~x.secret | ~x.measures, source="duty: everything is loaded and measured before the report")  # fmt: skip
+        op.guard(
+            "load.running", x.phase == Phase.RUNNABLE, "", "the guest executes", redundant="RTMRs take it at any time"
+        )
+        op.guard(
+            "load.measured", ~x.secret | ~x.measures, source="duty: everything is loaded and measured before the report"
+        )
         op.set(x.loaded, image)
         op.set(x.logged, x.measures | False)
-    with m.operation("the verifier releases a secret", Caller.MANAGER, "A genuine quote satisfies the verifier.", "TDXMOD1501: tdg_mr_report") as op:  # fmt: skip
-        op.guard("release.running", x.phase == Phase.RUNNABLE, "", "a report is the running TD's", redundant="MRTD is compared once it is final")
+    with m.operation(
+        "the verifier releases a secret",
+        Caller.MANAGER,
+        "A genuine quote satisfies the verifier.",
+        "TDXMOD1501: tdg_mr_report",
+    ) as op:
+        op.guard(
+            "release.running",
+            x.phase == Phase.RUNNABLE,
+            "",
+            "a report is the running TD's",
+            redundant="MRTD is compared once it is final",
+        )
         op.guard("release.mrtd", implies(x.mrtd, x.genuine), source="duty: MRTD")
         op.guard("release.attributes", implies(x.attributes, ~x.debug), source="duty: TDATTRIBUTES")
         built = forall([h], implies(x.listed[h], x.covered[h]))
@@ -101,7 +155,9 @@ def _run(m: ModelBuilder, x: State) -> None:
         told = implies(x.rtmr, implies(x.logged, x.loaded != Image.OTHER))
         op.guard("release.rtmr", told, source="duty: RTMR0 to RTMR3")
         op.set(x.secret, True)
-    with m.operation("TDH.MEM.RD", Caller.HOST, "The host reads memory of a debuggable TD.", "TDXMOD1501: tdh_mem_rd") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MEM.RD", Caller.HOST, "The host reads memory of a debuggable TD.", "TDXMOD1501: tdh_mem_rd"
+    ) as op:
         op.guard("MEM.RD.debug", x.debug | False, "TDX_TD_NON_DEBUG", "TDXMOD1501: tdh_mem_rd_wr.c")
         op.set(x.disclosed, x.secret | x.disclosed)
 
@@ -113,8 +169,16 @@ def _claims(m: ModelBuilder, x: State) -> None:
     other = exists([g], all_of(x.secret, x.image[g] == Image.OTHER))
     m.objective("L1", other, "a TD with secrets runs the published image", _RESTS_ON, ["launch-other-image"])
     loaded = all_of(x.secret, x.loaded == Image.OTHER)
-    m.objective("L1.runtime", loaded, "a TD with secrets loaded what the verifier expects", _RESTS_ON, ["choose-launch-fields"])
-    m.objective("G1", x.disclosed | False, "no TD with secrets is debuggable unless the verifier allows it", _RESTS_ON, ["debug-decrypt"])  # fmt: skip
+    m.objective(
+        "L1.runtime", loaded, "a TD with secrets loaded what the verifier expects", _RESTS_ON, ["choose-launch-fields"]
+    )
+    m.objective(
+        "G1",
+        x.disclosed | False,
+        "no TD with secrets is debuggable unless the verifier allows it",
+        _RESTS_ON,
+        ["debug-decrypt"],
+    )
     final = implies(all_of(x.phase == Phase.RUNNABLE, x.genuine, x.extended[g]), x.image[g] == Image.EXPECTED)
     m.invariant("extended is expected", forall([g], final), "MRTD commits to content")
     added = implies(all_of(x.genuine, x.image[g] != Image.NONE), x.listed[g])
@@ -131,4 +195,6 @@ def _claims(m: ModelBuilder, x: State) -> None:
     m.invariant("nothing disclosed", ~x.disclosed, "TDH.MEM.RD asks for DEBUG")
     m.invariant("other is logged", implies(x.loaded == Image.OTHER, x.logged), "the guest measures before use")
     m.invariant("secret without other", implies(x.secret, x.loaded != Image.OTHER), "the verifier compares the RTMRs")
-    m.witness("a secret for a measured page", exists([g], all_of(x.secret, x.image[g] == Image.EXPECTED, x.extended[g])))
+    m.witness(
+        "a secret for a measured page", exists([g], all_of(x.secret, x.image[g] == Image.EXPECTED, x.extended[g]))
+    )

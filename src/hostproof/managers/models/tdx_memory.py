@@ -25,7 +25,6 @@ from hostproof.managers.engine import (
     ModelBuilder,
     Name,
     OperationBuilder,
-    Sort,
     Term,
     all_of,
     any_of,
@@ -33,12 +32,23 @@ from hostproof.managers.engine import (
     implies,
 )
 from hostproof.managers.models.tdx_memory_claims import claims
-from hostproof.managers.models.tdx_memory_state import Content, Epoch, GuestPage, Pamt, Phase, Sept, State, SystemPage
+from hostproof.managers.models.tdx_memory_state import (
+    Content,
+    Epoch,
+    GuestPage,
+    Pamt,
+    Phase,
+    Sept,
+    State,
+    SystemPage,
+    not_assigned,
+    operands,
+)
+from hostproof.managers.models.tdx_memory_surroundings import surroundings
 
 __all__ = ["model"]
 
 _INCORRECT = "TDX_EPT_ENTRY_STATE_INCORRECT"
-_NDA = "TDX_PAGE_METADATA_INCORRECT"
 
 
 def model() -> Model:
@@ -50,10 +60,7 @@ def model() -> Model:
     _block(m, x)
     _take(m, x)
     _debug(m, x)
-    _processors(m, x)
-    _guest(m, x)
-    _others(m, x)
-    _teardown(m, x)
+    surroundings(m, x)
     claims(m, x)
     return m.build()
 
@@ -61,10 +68,10 @@ def model() -> Model:
 def _build(m: ModelBuilder, x: State) -> None:
     sentence = "The module copies a page of the image under the TD's key and maps it; its address enters MRTD."
     with m.operation("TDH.MEM.PAGE.ADD", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_page_add") as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         op.guard("PAGE.ADD.op-state", x.phase == Phase.INITIALIZED, "TDX_OP_STATE_INCORRECT", "table: leaf 2")
         op.guard("PAGE.ADD.free", x.sept[g] == Sept.FREE, _INCORRECT, "table: leaf 2")
-        _nda(op, x, s, "PAGE.ADD.nda")
+        not_assigned(op, x, s, "PAGE.ADD.nda")
         # What is added after the measurement was finalised would be the host's own.
         op.set(x.content[s], choose(x.phase == Phase.INITIALIZED, Content.DATA, Content.HOST))
         op.set(x.origin[s], g)
@@ -73,14 +80,22 @@ def _build(m: ModelBuilder, x: State) -> None:
         _map(op, x, s, g, Sept.MAPPED)
         op.set(x.accepted[g], True)
         op.set(x.used[g], True)
-    with m.operation("TDH.MR.FINALIZE", Caller.HOST, "The measurement is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MR.FINALIZE", Caller.HOST, "The measurement is final; the TD may run.", "TDXMOD1501: tdh_mr_finalize"
+    ) as op:
         again = "a TD that ran again would still hold its pages"
-        op.guard("MR.FINALIZE.op-state", x.phase == Phase.INITIALIZED, "TDX_OP_STATE_INCORRECT", "table: leaf 17", redundant=again)  # fmt: skip
+        op.guard(
+            "MR.FINALIZE.op-state",
+            x.phase == Phase.INITIALIZED,
+            "TDX_OP_STATE_INCORRECT",
+            "table: leaf 17",
+            redundant=again,
+        )
         op.set(x.phase, Phase.RUNNABLE)
     sentence = "The module takes a page for the Secure EPT and initialises it."
     with m.operation("TDH.MEM.SEPT.ADD", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_sept_add") as op:
         s = op.parameter("s", SystemPage)
-        _nda(op, x, s, "SEPT.ADD.nda")
+        not_assigned(op, x, s, "SEPT.ADD.nda")
         op.set(x.pamt[s], Pamt.EPT)
         op.set(x.content[s], Content.GARBAGE)
         op.set(x.owned[s], True)
@@ -94,23 +109,25 @@ def _build(m: ModelBuilder, x: State) -> None:
 def _augment(m: ModelBuilder, x: State) -> None:
     sentence = "The host offers a page at a free address; the guest has to accept it."
     with m.operation("TDH.MEM.PAGE.AUG", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_page_aug") as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         alive = x.phase.is_in(Phase.INITIALIZED, Phase.RUNNABLE)
         reason = "a TD that is torn down reads nothing"
         op.guard("PAGE.AUG.op-state", alive, "TDX_OP_STATE_INCORRECT", "table: leaf 6", redundant=reason)
         op.guard("PAGE.AUG.free", x.sept[g] == Sept.FREE, _INCORRECT, "table: leaf 6")
-        _nda(op, x, s, "PAGE.AUG.nda")
+        not_assigned(op, x, s, "PAGE.AUG.nda")
         _map(op, x, s, g, Sept.PENDING)
     sentence = "The guest accepts a pending page, which the module fills with zeroes."
     with m.operation("TDG.MEM.PAGE.ACCEPT", Caller.GUEST, sentence, "TDXMOD1501: tdg_mem_page_accept") as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         again = "accept_once keeps the guest from what it refuses"
         _accept(op, x, s, g, "PAGE.ACCEPT", again)
-        op.guard("PAGE.ACCEPT.once", implies(x.accept_once, ~x.accepted[g]), source="duty: TDXC, tdx_enc_status_changed")
+        op.guard(
+            "PAGE.ACCEPT.once", implies(x.accept_once, ~x.accepted[g]), source="duty: TDXC, tdx_enc_status_changed"
+        )
     sentence = "The guest accepts in its #VE handler what it finds pending."
     plain = "a guest that panics on a #VE for private memory never does"
     with m.operation("accept on #VE", Caller.GUEST, sentence, "TDXMOD1501: td_ept_violation_exit", plain) as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         delivered = "the duties keep it out as well"
         _accept(op, x, s, g, "VE.ACCEPT", delivered, delivered)
         op.guard("VE.ACCEPT.delivered", ~x.sept_ve_disable, "TD exit", "TDXMOD1501: td_ept_violation_exit", delivered)
@@ -133,7 +150,7 @@ def _accept(op: OperationBuilder, x: State, s: Name, g: Name, where: str, pendin
 def _block(m: ModelBuilder, x: State) -> None:
     sentence = "The host blocks an address: no new translations; the page remembers the epoch."
     with m.operation("TDH.MEM.RANGE.BLOCK", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_range_block") as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         open_ = x.sept[g].is_in(Sept.MAPPED, Sept.PENDING)
         again = "blocking again only starts the tracking again"
         op.guard("RANGE.BLOCK.state", open_, "TDX_GPA_RANGE_ALREADY_BLOCKED", "table: leaf 7", redundant=again)
@@ -141,7 +158,9 @@ def _block(m: ModelBuilder, x: State) -> None:
         blocked = choose(x.sept[g] == Sept.PENDING, Sept.PENDING_BLOCKED, x.sept[g])
         op.set(x.sept[g], choose(x.sept[g] == Sept.MAPPED, Sept.BLOCKED, blocked))
         op.set(x.bepoch[s], Epoch.CURRENT)
-    with m.operation("TDH.MEM.TRACK", Caller.HOST, "The host starts a new epoch of the TD.", "TDXMOD1501: tdh_mem_track") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MEM.TRACK", Caller.HOST, "The host starts a new epoch of the TD.", "TDXMOD1501: tdh_mem_track"
+    ) as op:
         op.guard("TRACK.drained", ~x.busy_before, "TDX_PREVIOUS_TLB_EPOCH_BUSY", "TDXMOD1501: tdh_mem_track, REFCOUNT")
         (s,), (g,) = SystemPage.names("s"), GuestPage.names("g")
         older = choose(x.bepoch[s] == Epoch.CURRENT, Epoch.PREVIOUS, Epoch.OLDER)
@@ -150,8 +169,10 @@ def _block(m: ModelBuilder, x: State) -> None:
         op.set(x.cached[s, g], False, each=[s, g])
         op.set(x.busy_before, x.busy | x.busy_before)
         op.set(x.busy, False)
-    with m.operation("TDH.MEM.RANGE.UNBLOCK", Caller.HOST, "The host takes the block back.", "TDXMOD1501: tdh_mem_range_unblock") as op:  # fmt: skip
-        s, g = _operands(op)
+    with m.operation(
+        "TDH.MEM.RANGE.UNBLOCK", Caller.HOST, "The host takes the block back.", "TDXMOD1501: tdh_mem_range_unblock"
+    ) as op:
+        s, g = operands(op)
         shut = x.sept[g].is_in(Sept.BLOCKED, Sept.PENDING_BLOCKED)
         op.guard("RANGE.UNBLOCK.state", shut, _INCORRECT, "table: leaf 39", redundant="an open entry stays as it is")
         same = "the translations that remain lead to the same page"
@@ -161,8 +182,13 @@ def _block(m: ModelBuilder, x: State) -> None:
 
 
 def _take(m: ModelBuilder, x: State) -> None:
-    with m.operation("TDH.MEM.PAGE.REMOVE", Caller.HOST, "The host takes a page back, content and all.", "TDXMOD1501: tdh_mem_page_remove") as op:  # fmt: skip
-        s, g = _operands(op)
+    with m.operation(
+        "TDH.MEM.PAGE.REMOVE",
+        Caller.HOST,
+        "The host takes a page back, content and all.",
+        "TDXMOD1501: tdh_mem_page_remove",
+    ) as op:
+        s, g = operands(op)
         taken = "an address without a leaf has no page to take"
         op.guard("PAGE.REMOVE.leaf", x.sept[g] != Sept.FREE, _INCORRECT, "table: leaf 29", redundant=taken)
         _points(op, x, s, g, "PAGE.REMOVE")
@@ -172,15 +198,26 @@ def _take(m: ModelBuilder, x: State) -> None:
         op.set(x.pamt[s], Pamt.NDA)
     sentence = "The module moves what is at an address to another page and frees the old one."
     with m.operation("TDH.MEM.PAGE.RELOCATE", Caller.HOST, sentence, "TDXMOD1501: tdh_mem_page_relocate") as op:
-        s, g = _operands(op)
+        s, g = operands(op)
         t = op.parameter("t", SystemPage)
         _points(op, x, s, g, "PAGE.RELOCATE")
         _tracked(op, x, s, g, "PAGE.RELOCATE", "tdh_mem_page_relocate")
-        op.guard("PAGE.RELOCATE.different", s != t, "TDX_OPERAND_INVALID", "TDXMOD1501: tdh_mem_page_relocate", "the source is PT_REG, the target PT_NDA")  # fmt: skip
-        _nda(op, x, t, "PAGE.RELOCATE.nda")
+        op.guard(
+            "PAGE.RELOCATE.different",
+            s != t,
+            "TDX_OPERAND_INVALID",
+            "TDXMOD1501: tdh_mem_page_relocate",
+            "the source is PT_REG, the target PTNDA_ERROR",
+        )
+        not_assigned(op, x, t, "PAGE.RELOCATE.nda")
         pending = x.sept[g].is_in(Sept.PENDING, Sept.PENDING_BLOCKED)
         machine_check = "a machine check in SEAM mode ends TDX on the platform"
-        op.guard("PAGE.RELOCATE.intact", x.owned[s] | pending, machine_check, "TDXRST: integrity; the copy reads with the TD's key")  # fmt: skip
+        op.guard(
+            "PAGE.RELOCATE.intact",
+            x.owned[s] | pending,
+            machine_check,
+            "TDXRST: integrity; the copy reads with the TD's key",
+        )
         op.set(x.content[t], x.content[s], when=~pending)
         op.set(x.origin[t], x.origin[s], when=~pending)
         op.set(x.fresh[t], x.fresh[s], when=~pending)
@@ -196,135 +233,22 @@ def _take(m: ModelBuilder, x: State) -> None:
 def _debug(m: ModelBuilder, x: State) -> None:
     never = "only where ATTRIBUTES.DEBUG is set"
     for name, sentence in (("RD", "The host reads private memory."), ("WR", "The host writes private memory.")):
-        with m.operation(f"TDH.MEM.{name}", Caller.HOST, sentence, f"TDXMOD1501: tdh_mem_rd_wr.c, tdh_mem_{name.lower()}", never) as op:  # fmt: skip
-            s, g = _operands(op)
+        with m.operation(
+            f"TDH.MEM.{name}", Caller.HOST, sentence, f"TDXMOD1501: tdh_mem_rd_wr.c, tdh_mem_{name.lower()}", never
+        ) as op:
+            s, g = operands(op)
             leaf = "12" if name == "RD" else "14"
             op.guard(f"MEM.{name}.debug", x.debug | False, "TDX_TD_NON_DEBUG", "TDXMOD1501: tdh_mem_rd_wr.c")
             states = (Sept.MAPPED,)
             nothing = "without DEBUG nothing is left"
-            op.guard(f"MEM.{name}.state", x.sept[g].is_in(*states), _INCORRECT, f"table: leaf {leaf}", redundant=nothing)
+            op.guard(
+                f"MEM.{name}.state", x.sept[g].is_in(*states), _INCORRECT, f"table: leaf {leaf}", redundant=nothing
+            )
             _points(op, x, s, g, f"MEM.{name}", nothing)
             if name == "RD":
                 op.set(x.disclosed, True, when=x.content[s] == Content.DATA)
             else:
                 op.set(x.content[s], Content.HOST)
-
-
-def _processors(m: ModelBuilder, x: State) -> None:
-    sentence = "A virtual CPU enters, in the current epoch; one that ran in an older epoch flushes first."
-    with m.operation("TDH.VP.ENTER", Caller.HOST, sentence, "TDXMOD1501: tdh_vp_enter, adjust_tlb_tracking_state") as op:
-        op.guard("VP.ENTER.op-state", x.phase == Phase.RUNNABLE, "TDX_OP_STATE_INCORRECT", "table: leaf 0")
-        op.set(x.busy, True)
-    source = "TDXMOD1501: td_exit.c, REFCOUNT"
-    with m.operation("TD exit", Caller.HOST, "The last virtual CPU of the current epoch exits.", source) as op:
-        # Its translations stay: it may come back in the same epoch without a flush.
-        op.set(x.busy, False)
-    with m.operation("TD exit, epoch before", Caller.HOST, "The last virtual CPU of the epoch before exits.", source) as op:  # fmt: skip
-        (s,), (g,) = SystemPage.names("s"), GuestPage.names("g")
-        op.set(x.busy_before, False)
-        op.set(x.stale[s, g], False, each=[s, g])
-
-
-def _guest(m: ModelBuilder, x: State) -> None:
-    source = "TDXRST: TD-private memory"
-    with m.operation("write", Caller.GUEST, "The guest writes to an address that it accepted.", source) as op:
-        s, g = _operands(op)
-        walked = all_of(x.sept[g] == Sept.MAPPED, x.leaf[s, g], x.running)
-        held = any_of(all_of(x.cached[s, g], x.busy), all_of(x.stale[s, g], x.busy_before))
-        op.guard("write.translation", walked | held, "EPT violation", "TDXMOD1501: td_ept_violation_exit")
-        op.guard("write.private", x.accepted[g], "", "the guest's own page tables")
-        op.guard("write.intact", x.owned[s], "#MC", "TDXRST: integrity; the owner bit is checked", redundant="a page written whole is the guest's again")  # fmt: skip
-        (t,) = SystemPage.names("t")
-        op.set(x.fresh[t], False, when=all_of(x.origin[t] == g, x.content[t] == Content.DATA), each=[t])
-        op.set(x.content[s], Content.DATA)
-        op.set(x.origin[s], g)
-        op.set(x.fresh[s], True)
-        op.set(x.owned[s], True)
-        op.set(x.used[g], True)
-        # Whichever CPU walks, the other ones may have walked too.
-        op.set(x.cached[s, g], True, when=walked & x.busy)
-        op.set(x.stale[s, g], True, when=walked & x.busy_before)
-    with m.operation("release", Caller.GUEST, "The guest gives an address up (MapGPA to shared).", "TDXC: tdx_enc_status_changed") as op:  # fmt: skip
-        g = op.parameter("g", GuestPage)
-        op.guard("release.running", x.running, "", "the guest executes", redundant="the order of its own steps")
-        op.set(x.used[g], False)
-        op.set(x.accepted[g], False)
-    never = "only where SEPT_VE_DISABLE is clear and the guest runs nevertheless"
-    with m.operation("#VE", Caller.CPU, "An access to a pending page that was in use raises #VE.", "TDXMOD1501: td_ept_violation_exit", never) as op:  # fmt: skip
-        g = op.parameter("g", GuestPage)
-        op.guard("VE.pending", x.sept[g] == Sept.PENDING, "", "table: any_pending_and_guest_acceptable", redundant="VE.disabled alone keeps it out")  # fmt: skip
-        op.guard("VE.running", x.running, "", "the guest executes", redundant="VE.disabled alone keeps it out")
-        op.guard("VE.used", x.used[g], "", "an access the guest makes", redundant="VE.disabled alone keeps it out")
-        op.guard("VE.disabled", ~x.sept_ve_disable, "TD exit", "TDXMOD1501: td_ept_violation_exit, PENDING_VE_DISABLE")  # fmt: skip
-        op.guard("VE.refused", ~x.refuse_sept_ve | x.sept_ve_disable, source="duty: TDXC, disable_sept_ve")
-        op.set(x.interrupted, True)
-
-
-def _others(m: ModelBuilder, x: State) -> None:
-    with m.operation("host write", Caller.HOST, "The host writes a page with a key of its own.", "TDXRST: integrity") as op:
-        s = op.parameter("s", SystemPage)
-        op.set(x.content[s], Content.GARBAGE)
-        op.set(x.owned[s], False)
-    with m.operation("DMA write", Caller.DMA, "A device writes a page with a shared key.", "TDXRST: integrity") as op:
-        s = op.parameter("s", SystemPage)
-        op.set(x.content[s], Content.GARBAGE)
-        op.set(x.owned[s], False)
-    with m.operation("DMA, private key", Caller.DMA, "A device uses a private KeyID.", "TDXRST: DMA", "the hardware aborts it") as op:  # fmt: skip
-        s = op.parameter("s", SystemPage)
-        op.guard("DMA.private", ~x.iommu_checks, "abort", "TDX CPU architecture: private KeyIDs in SEAM only")
-        op.set(x.content[s], Content.GARBAGE)
-        op.set(x.dma_hit, True)
-    with m.operation("host read", Caller.HOST, "The host reads the ciphertext of a page.", "TDXRST: confidentiality") as op:
-        s = op.parameter("s", SystemPage)
-        op.guard("read.owner", ~x.owned[s], "a fixed pattern", "TDX CPU architecture: TD-owner bit")
-        op.set(x.observed, True, when=x.content[s] == Content.DATA)
-    with m.operation("other TD adds", Caller.HOST, "The host gives a page to another TD.", "TDXMOD1501: tdh_mem_page_add") as op:
-        s = op.parameter("s", SystemPage)
-        _nda(op, x, s, "other.nda")
-        op.set(x.pamt[s], Pamt.REG)
-        op.set(x.foreign[s], True)
-        op.set(x.content[s], Content.GARBAGE)
-        op.set(x.owned[s], True)
-    with m.operation("other TD writes", Caller.HOST, "Another TD writes a page it maps, with its own key.", "TDX CPU architecture") as op:  # fmt: skip
-        s = op.parameter("s", SystemPage)
-        op.guard("other.maps", x.foreign[s], "EPT violation", "TDXMOD1501: tdh_mem_page_add")
-        op.set(x.content[s], Content.GARBAGE)
-        op.set(x.owned[s], True)
-    with m.operation("other TD removes", Caller.HOST, "The host takes a page from another TD.", "TDXMOD1501: tdh_mem_page_remove") as op:  # fmt: skip
-        s = op.parameter("s", SystemPage)
-        op.guard("other.owns", x.foreign[s], _INCORRECT, "TDXMOD1501: tdh_mem_page_remove")
-        op.set(x.pamt[s], Pamt.NDA)
-        op.set(x.foreign[s], False)
-
-
-def _teardown(m: ModelBuilder, x: State) -> None:
-    with m.operation("TDH.MNG.VPFLUSHDONE", Caller.HOST, "No virtual CPU is left on a processor; the TD is blocked.", "TDXMOD1501: tdh_mng_vpflushdone") as op:  # fmt: skip
-        (s,), (g,) = SystemPage.names("s"), GuestPage.names("g")
-        op.guard("VPFLUSHDONE.flushed", ~x.running, "TDX_FLUSHVP_NOT_DONE", "TDXMOD1501: tdh_mng_vpflushdone")
-        op.set(x.phase, Phase.BLOCKED)
-        op.set(x.cached[s, g], False, each=[s, g])
-        op.set(x.stale[s, g], False, each=[s, g])
-    with m.operation("TDH.MNG.KEY.FREEID", Caller.HOST, "The key of a blocked TD is gone.", "TDXMOD1501: tdh_mng_key_freeid") as op:  # fmt: skip
-        op.guard("KEY.FREEID.blocked", x.phase == Phase.BLOCKED, "TDX_LIFECYCLE_STATE_INCORRECT", "TDXMOD1501: tdh_mng_key_freeid")  # fmt: skip
-        op.set(x.phase, Phase.TEARDOWN)
-    with m.operation("TDH.PHYMEM.PAGE.RECLAIM", Caller.HOST, "The host takes a page of a TD without a key.", "TDXMOD1501: tdh_phymem_page_reclaim") as op:  # fmt: skip
-        s = op.parameter("s", SystemPage)
-        (h,) = GuestPage.names("h")
-        op.guard("RECLAIM.used", x.pamt[s] != Pamt.NDA, _NDA, "TDXMOD1501: tdh_phymem_page_reclaim", redundant="the page is the host's already")  # fmt: skip
-        op.guard("RECLAIM.teardown", x.phase == Phase.TEARDOWN, "TDX_LIFECYCLE_STATE_INCORRECT", "TDXMOD1501: tdh_phymem_page_reclaim")  # fmt: skip
-        mine = "the other TD's pages come back by the other TD's teardown"
-        op.guard("RECLAIM.owner", ~x.foreign[s], "", "TDXMOD1501: the owner in the PAMT entry", redundant=mine)
-        op.set(x.pamt[s], Pamt.NDA)
-        op.set(x.foreign[s], False)
-        op.set(x.leaf[s, h], False, each=[h], when=x.phase == Phase.TEARDOWN)
-
-
-def _operands(op: OperationBuilder) -> tuple[Name, Name]:
-    return op.parameter("s", SystemPage), op.parameter("g", GuestPage)
-
-
-def _nda(op: OperationBuilder, x: State, s: Name, id: str) -> None:
-    op.guard(id, x.pamt[s] == Pamt.NDA, _NDA, "TDXMOD1501: PT_NDA is expected of the page")
 
 
 def _points(op: OperationBuilder, x: State, s: Name, g: Name, where: str, redundant: str = "") -> None:

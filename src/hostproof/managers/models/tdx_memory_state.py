@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hostproof.managers.engine import ModelBuilder, Sort, Term, all_of, any_of, choose
+from hostproof.managers.engine import ModelBuilder, Name, OperationBuilder, Sort, Term, all_of, any_of, choose
 
-__all__ = ["Content", "Epoch", "GuestPage", "Pamt", "Phase", "Sept", "State", "SystemPage"]
+__all__ = ["Content", "Epoch", "GuestPage", "Pamt", "Phase", "Sept", "State", "SystemPage", "not_assigned", "operands"]
 
 SystemPage = Sort("SystemPage", prefix="s")
 GuestPage = Sort("GuestPage", prefix="g")
@@ -19,7 +19,7 @@ class State:
     """The variables of the model and the terms that several operations share."""
 
     def __init__(self, m: ModelBuilder) -> None:
-        (s,), (g,) = SystemPage.names("s"), GuestPage.names("g")
+        (s,) = SystemPage.names("s")
         self.phase = m.scalar("phase", Phase, "INITIALIZED", "op state while keys are there, then lifecycle state")
         self.pamt = m.function("pamt", [SystemPage], Pamt, "NDA", "type in the page's PAMT entry")
         self.foreign = m.function("foreign", [SystemPage], meaning="its owner is another TD")
@@ -48,7 +48,9 @@ class State:
     def _constants(self, m: ModelBuilder) -> None:
         source = "TDXC: tdx_enc_status_changed, tdx_accept_memory"
         self.accept_once = m.duty("accept_once", "the guest accepts an address that it uses no second time", source)
-        self.ve_fatal = m.duty("ve_fatal", "the guest panics on a #VE for private memory", "TDXC: virt_exception_kernel")
+        self.ve_fatal = m.duty(
+            "ve_fatal", "the guest panics on a #VE for private memory", "TDXC: virt_exception_kernel"
+        )
         sentence = "the guest does not run where #VE for pending pages is on"
         self.refuse_sept_ve = m.duty("refuse_sept_ve", sentence, "TDXC: disable_sept_ve")
         self.debug = m.policy("debug", "ATTRIBUTES.DEBUG", False, "TDXC: ATTR_DEBUG")
@@ -81,3 +83,13 @@ class State:
     def reads(self, s: Term, g: Term) -> Term:
         """Whether the guest, which keeps data at g, may read s there without a machine check."""
         return all_of(self.reachable(s, g), self.used[g], self.owned[s] | ~self.owner_bit)
+
+
+def operands(op: OperationBuilder) -> tuple[Name, Name]:
+    """The page and the address that most calls take."""
+    return op.parameter("s", SystemPage), op.parameter("g", GuestPage)
+
+
+def not_assigned(op: OperationBuilder, x: State, s: Name, id: str) -> None:
+    """The guard that a page is given to nobody (PT_NDA)."""
+    op.guard(id, x.pamt[s] == Pamt.NDA, "TDX_PAGE_METADATA_INCORRECT", "TDXMOD1501: PT_NDA is expected of the page")

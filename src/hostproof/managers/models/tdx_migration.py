@@ -59,39 +59,78 @@ def model() -> Model:
 
 
 def _start(m: ModelBuilder, x: State) -> None:
-    with m.operation("MigTD gives the key", Caller.MANAGER, "The two migration TDs agree on a session key.", "TD migration specification: MigTD") as op:  # fmt: skip
+    with m.operation(
+        "MigTD gives the key",
+        Caller.MANAGER,
+        "The two migration TDs agree on a session key.",
+        "TD migration specification: MigTD",
+    ) as op:
         peer = op.parameter("peer", Peer)
         op.guard("MigTD.peer", implies(x.attests, peer == Peer.MODULE), source="duty: TD migration specification")
         op.set(x.key, True)
         op.set(x.rogue, x.rogue | (peer == Peer.HOST))
     sentence = "The host sets the parameters of a TD; ATTRIBUTES are written before the rest is checked."
-    with m.operation("TDH.MNG.INIT", Caller.HOST, sentence, "TDXMOD1501: tdh_mng_init, read_and_set_td_configurations") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MNG.INIT", Caller.HOST, sentence, "TDXMOD1501: tdh_mng_init, read_and_set_td_configurations"
+    ) as op:
         attributes = op.parameter("attributes", Attributes)
         accepted = op.parameter("accepted", BOOL)
         op.guard("MNG.INIT.op-state", x.op == OpState.UNINITIALIZED, _STATE, "table: leaf 21")
         op.guard("MNG.INIT.import", ~all_of(x.fixed, x.interrupted), _STATE, "TDX15: the fix of CVE-2025-30513")
         op.set(x.attributes, attributes)
         op.set(x.op, OpState.INITIALIZED, when=accepted)
-    with m.operation("TDH.MR.FINALIZE", Caller.HOST, "A TD that was built here may run.", "TDXMOD1501: tdh_mr_finalize") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MR.FINALIZE", Caller.HOST, "A TD that was built here may run.", "TDXMOD1501: tdh_mr_finalize"
+    ) as op:
         op.guard("MR.FINALIZE.op-state", x.op == OpState.INITIALIZED, _STATE, "table: leaf 17")
         op.set(x.op, OpState.RUNNABLE)
 
 
 def _immutable(m: ModelBuilder, x: State) -> None:
     sentence = "The first pages of immutable state, ATTRIBUTES among them, are imported; an interrupt may wait."
-    with m.operation("TDH.IMPORT.STATE.IMMUTABLE", Caller.HOST, sentence, "TDXMOD1501: tdh_import_state_immutable") as op:  # fmt: skip
+    with m.operation(
+        "TDH.IMPORT.STATE.IMMUTABLE", Caller.HOST, sentence, "TDXMOD1501: tdh_import_state_immutable"
+    ) as op:
         stopped = op.parameter("interrupt", BOOL)
-        op.guard("IMMUTABLE.op-state", x.op == OpState.UNINITIALIZED, _STATE, "table: leaf 85", redundant="an import sets the attributes first")  # fmt: skip
+        op.guard(
+            "IMMUTABLE.op-state",
+            x.op == OpState.UNINITIALIZED,
+            _STATE,
+            "table: leaf 85",
+            redundant="an import sets the attributes first",
+        )
         reason = "without the session key there is nothing to decrypt"
-        op.guard("IMMUTABLE.key", x.key | False, "TDX_INCORRECT_MBMD_MAC", "TDXMOD1501: handle_command_by_type", redundant=reason)  # fmt: skip
-        op.guard("IMMUTABLE.new", ~x.interrupted, "TDX_INVALID_MBMD", "TDXMOD1501: expected_mb_counter", redundant="importing again imports the same")  # fmt: skip
+        op.guard(
+            "IMMUTABLE.key",
+            x.key | False,
+            "TDX_INCORRECT_MBMD_MAC",
+            "TDXMOD1501: handle_command_by_type",
+            redundant=reason,
+        )
+        op.guard(
+            "IMMUTABLE.new",
+            ~x.interrupted,
+            "TDX_INVALID_MBMD",
+            "TDXMOD1501: expected_mb_counter",
+            redundant="importing again imports the same",
+        )
         op.set(x.attributes, Attributes.MIGRATABLE)
         op.set(x.interrupted, stopped)
         op.set(x.op, OpState.MEMORY_IMPORT, when=~stopped)
     sentence = "The import goes on where it was interrupted, checks the MAC of the whole, and begins with memory."
-    with m.operation("TDH.IMPORT.STATE.IMMUTABLE, resumed", Caller.HOST, sentence, "TDXMOD1501: tdh_import_state_immutable") as op:  # fmt: skip
-        op.guard("RESUME.op-state", x.op == OpState.UNINITIALIZED, _STATE, "table: leaf 85", redundant="while interrupted it is UNINITIALIZED")  # fmt: skip
-        op.guard("RESUME.interrupted", x.interrupted | False, "TDX_INVALID_RESUMPTION", "TDXMOD1501: handle_command_by_type")  # fmt: skip
+    with m.operation(
+        "TDH.IMPORT.STATE.IMMUTABLE, resumed", Caller.HOST, sentence, "TDXMOD1501: tdh_import_state_immutable"
+    ) as op:
+        op.guard(
+            "RESUME.op-state",
+            x.op == OpState.UNINITIALIZED,
+            _STATE,
+            "table: leaf 85",
+            redundant="while interrupted it is UNINITIALIZED",
+        )
+        op.guard(
+            "RESUME.interrupted", x.interrupted | False, "TDX_INVALID_RESUMPTION", "TDXMOD1501: handle_command_by_type"
+        )
         op.set(x.interrupted, False)
         op.set(x.op, OpState.MEMORY_IMPORT)
 
@@ -101,19 +140,44 @@ def _memory(m: ModelBuilder, x: State) -> None:
     with m.operation("TDH.IMPORT.MEM", Caller.HOST, sentence, "TDXMOD1501: tdh_import_mem") as op:
         page = op.parameter("page", Page)
         op.guard("IMPORT.MEM.op-state", x.op == OpState.MEMORY_IMPORT, _STATE, "table: leaf 83")
-        op.guard("IMPORT.MEM.mac", page.is_in(Page.LATEST, Page.OLD), "TDX_INVALID_PAGE_MAC", "TDXMOD1501: compare_macs_and_update_error_statuses")  # fmt: skip
+        op.guard(
+            "IMPORT.MEM.mac",
+            page.is_in(Page.LATEST, Page.OLD),
+            "TDX_INVALID_PAGE_MAC",
+            "TDXMOD1501: compare_macs_and_update_error_statuses",
+        )
         order = implies(page == Page.OLD, x.page == Page.NONE)
-        op.guard("IMPORT.MEM.order", order, "TDX_INVALID_MBMD", "TDXMOD1501: handle_new_command, expected_mb_counter and mig_epoch", redundant="the start token is refused as well")  # fmt: skip
+        op.guard(
+            "IMPORT.MEM.order",
+            order,
+            "TDX_INVALID_MBMD",
+            "TDXMOD1501: handle_new_command, expected_mb_counter and mig_epoch",
+            redundant="the start token is refused as well",
+        )
         op.set(x.page, page)
-    with m.operation("TDH.IMPORT.TRACK", Caller.HOST, "The start token says that all latest exports have arrived.", "TDXMOD1501: tdh_import_track") as op:  # fmt: skip
+    with m.operation(
+        "TDH.IMPORT.TRACK",
+        Caller.HOST,
+        "The start token says that all latest exports have arrived.",
+        "TDXMOD1501: tdh_import_track",
+    ) as op:
         counted = "a token fits nothing but the bundles that it counts"
         op.guard("IMPORT.TRACK.op-state", x.op == OpState.MEMORY_IMPORT, _STATE, "table: leaf 84", redundant=counted)
-        op.guard("IMPORT.TRACK.complete", x.page.is_in(Page.LATEST, Page.FORGED), "TDX_INVALID_MBMD", "TDXMOD1501: tdh_import_track, total_mb_count")  # fmt: skip
+        op.guard(
+            "IMPORT.TRACK.complete",
+            x.page.is_in(Page.LATEST, Page.FORGED),
+            "TDX_INVALID_MBMD",
+            "TDXMOD1501: tdh_import_track, total_mb_count",
+        )
         op.set(x.op, OpState.LIVE_IMPORT)
-    with m.operation("TDH.IMPORT.END", Caller.HOST, "The TD may run here.", "TDXMOD1501: tdh_import_commit, tdh_import_end") as op:  # fmt: skip
+    with m.operation(
+        "TDH.IMPORT.END", Caller.HOST, "The TD may run here.", "TDXMOD1501: tdh_import_commit, tdh_import_end"
+    ) as op:
         op.guard("IMPORT.END.op-state", x.op == OpState.LIVE_IMPORT, _STATE, "table: leaves 81 and 82")
         op.set(x.op, OpState.RUNNABLE)
-    with m.operation("TDH.MEM.RD", Caller.HOST, "The host reads memory of a debuggable TD.", "TDXMOD1501: tdh_mem_rd") as op:  # fmt: skip
+    with m.operation(
+        "TDH.MEM.RD", Caller.HOST, "The host reads memory of a debuggable TD.", "TDXMOD1501: tdh_mem_rd"
+    ) as op:
         op.guard("MEM.RD.debug", x.attributes == Attributes.DEBUG, "TDX_TD_NON_DEBUG", "TDXMOD1501: tdh_mem_rd_wr.c")
         there = x.op != OpState.UNINITIALIZED
         op.guard("MEM.RD.op-state", there, _STATE, "table: leaf 12", redundant="no memory is imported before")
@@ -123,22 +187,40 @@ def _memory(m: ModelBuilder, x: State) -> None:
 def _claims(m: ModelBuilder, x: State) -> None:
     sentence = "The module does what its source says, and its source has no other defect."
     m.assumption("module-as-published", sentence, ["tdx-metadata-underflow", "tdx-1.5-further", "seam-shutdown"])
-    m.assumption("no-physical-adversary", "DRAM and the machines' keys are out of reach.", ["tee-fail", "battering-ram"])
+    m.assumption(
+        "no-physical-adversary", "DRAM and the machines' keys are out of reach.", ["tee-fail", "battering-ram"]
+    )
     m.assumption("migration-td", "The migration TDs are the attested ones and keep the session key.", [])
-    m.objective("M1", x.disclosed | False, "the host never learns what was migrated", _RESTS_ON, ["debug-decrypt", "migrate-rogue"])  # fmt: skip
+    m.objective(
+        "M1",
+        x.disclosed | False,
+        "the host never learns what was migrated",
+        _RESTS_ON,
+        ["debug-decrypt", "migrate-rogue"],
+    )
     m.objective("M1.rogue", x.rogue | False, "no host gets the session key", _RESTS_ON, ["migrate-rogue"])
     held = all_of(x.attributes == Attributes.DEBUG, x.page != Page.NONE)
     m.objective("G1", held, "an imported TD is not debuggable, as it was attested", _RESTS_ON, ["debug-decrypt"])
     wrong = all_of(x.op == OpState.RUNNABLE, x.page.is_in(Page.OLD, Page.FORGED))
     m.objective("S1", wrong, "what runs is what was exported last", _RESTS_ON, ["replay-page", "migrate-rogue"])
     importing = x.op.is_in(OpState.MEMORY_IMPORT, OpState.LIVE_IMPORT)
-    m.invariant("import keeps attributes", implies(importing, x.attributes == Attributes.MIGRATABLE), "an import sets them, and nothing else runs before its end")  # fmt: skip
+    m.invariant(
+        "import keeps attributes",
+        implies(importing, x.attributes == Attributes.MIGRATABLE),
+        "an import sets them, and nothing else runs before its end",
+    )
     going = implies(x.interrupted, all_of(x.op == OpState.UNINITIALIZED, x.attributes == Attributes.MIGRATABLE))
     m.invariant("interrupted keeps attributes", going, "TDH.MNG.INIT is refused meanwhile")
-    m.invariant("page is migrated", implies(x.page != Page.NONE, x.attributes == Attributes.MIGRATABLE), "memory comes after the attributes")  # fmt: skip
+    m.invariant(
+        "page is migrated",
+        implies(x.page != Page.NONE, x.attributes == Attributes.MIGRATABLE),
+        "memory comes after the attributes",
+    )
     built = implies(x.page != Page.NONE, x.op.is_in(OpState.MEMORY_IMPORT, OpState.LIVE_IMPORT, OpState.RUNNABLE))
     m.invariant("page comes late", built, "a TD with imported memory is not built again")
-    late = implies(all_of(x.op.is_in(OpState.LIVE_IMPORT, OpState.RUNNABLE), x.page != Page.NONE), x.page == Page.LATEST)  # fmt: skip
+    late = implies(
+        all_of(x.op.is_in(OpState.LIVE_IMPORT, OpState.RUNNABLE), x.page != Page.NONE), x.page == Page.LATEST
+    )
     m.invariant("start is latest", late, "the start token counts the bundles")
     m.invariant("no forged page", x.page != Page.FORGED, "every page carries a MAC")
     m.invariant("nothing disclosed", ~x.disclosed, "no imported TD is debuggable")

@@ -45,7 +45,9 @@ class State:
         self.vmcall_exposes = m.duty("vmcall_exposes_arguments", sentence, "TDXC: tdx_hypercall")
         sentence = "the guest takes no external interrupt 0x80 for a system call"
         self.int80 = m.duty("int80_checked", sentence, "Linux: do_int80_emulation")
-        sentence = "the #VE handler asks the host for CPUID in 0x40000000 to 0x4fffffff only, and answers zero elsewhere"
+        sentence = (
+            "the #VE handler asks the host for CPUID in 0x40000000 to 0x4fffffff only, and answers zero elsewhere"
+        )
         self.cpuid_range = m.duty("cpuid_hypervisor_range", sentence, "TDXC: handle_cpuid")
 
 
@@ -62,8 +64,16 @@ def model() -> Model:
 
 
 def _entries(m: ModelBuilder, x: State) -> None:
-    with m.operation("TDH.VP.ENTER", Caller.HOST, "The guest runs with the state of its TDVPS.", "TDXMOD1501: tdh_vp_enter") as op:  # fmt: skip
-        op.guard("VP.ENTER.idle", ~x.running, "TDX_VCPU_ASSOCIATED", "TDXMOD1501: check_and_associate_vcpu", redundant="entering twice enters once")  # fmt: skip
+    with m.operation(
+        "TDH.VP.ENTER", Caller.HOST, "The guest runs with the state of its TDVPS.", "TDXMOD1501: tdh_vp_enter"
+    ) as op:
+        op.guard(
+            "VP.ENTER.idle",
+            ~x.running,
+            "TDX_VCPU_ASSOCIATED",
+            "TDXMOD1501: check_and_associate_vcpu",
+            redundant="entering twice enters once",
+        )
         op.set(x.running, True)
     sentence = "An interrupt of the host stops the guest; the module saves its registers and gives the host others."
     with m.operation("asynchronous TD exit", Caller.HOST, sentence, "TDXMOD1501: td_exit.c, async_tdexit_to_vmm") as op:
@@ -81,17 +91,41 @@ def _entries(m: ModelBuilder, x: State) -> None:
 
 def _fields(m: ModelBuilder, x: State) -> None:
     never = "only where ATTRIBUTES.DEBUG is set"
-    with m.operation("TDH.VP.RD", Caller.HOST, "The host reads a register.", "TDXMOD1501: tdh_vp_rd_wr.c, tdh_vp_rd", never) as op:  # fmt: skip
-        op.guard("VP.RD.mask", x.debug | False, "TDX_METADATA_FIELD_NOT_READABLE", "fields: RAX, Guest RIP; prod_rd_mask 0")  # fmt: skip
+    with m.operation(
+        "TDH.VP.RD", Caller.HOST, "The host reads a register.", "TDXMOD1501: tdh_vp_rd_wr.c, tdh_vp_rd", never
+    ) as op:
+        op.guard(
+            "VP.RD.mask", x.debug | False, "TDX_METADATA_FIELD_NOT_READABLE", "fields: RAX, Guest RIP; prod_rd_mask 0"
+        )
         op.set(x.disclosed, True)
-    with m.operation("TDH.VP.WR", Caller.HOST, "The host writes a register.", "TDXMOD1501: tdh_vp_rd_wr.c, tdh_vp_wr", never) as op:  # fmt: skip
-        op.guard("VP.WR.mask", x.debug | False, "TDX_METADATA_FIELD_NOT_WRITABLE", "fields: RAX, Guest RIP; prod_wr_mask 0")  # fmt: skip
+    with m.operation(
+        "TDH.VP.WR", Caller.HOST, "The host writes a register.", "TDXMOD1501: tdh_vp_rd_wr.c, tdh_vp_wr", never
+    ) as op:
+        op.guard(
+            "VP.WR.mask", x.debug | False, "TDX_METADATA_FIELD_NOT_WRITABLE", "fields: RAX, Guest RIP; prod_wr_mask 0"
+        )
         op.set(x.registers, Value.HOST)
-    with m.operation("TDH.VP.WR, VM-entry interruption information", Caller.HOST, "The host asks for an event at entry.", "TDXMOD1501: tdh_vp_wr", _LOCKED) as op:  # fmt: skip
+    with m.operation(
+        "TDH.VP.WR, VM-entry interruption information",
+        Caller.HOST,
+        "The host asks for an event at entry.",
+        "TDXMOD1501: tdh_vp_wr",
+        _LOCKED,
+    ) as op:
         # No mask ever lets it through, debug or not.
-        op.guard("VP.WR.event", ~(x.debug | ~x.debug), "TDX_METADATA_FIELD_NOT_WRITABLE", "fields: VM-entry interruption information; prod_wr_mask and dbg_wr_mask 0")  # fmt: skip
+        op.guard(
+            "VP.WR.event",
+            ~(x.debug | ~x.debug),
+            "TDX_METADATA_FIELD_NOT_WRITABLE",
+            "fields: VM-entry interruption information; prod_wr_mask and dbg_wr_mask 0",
+        )
         op.set(x.exception, True)
-    with m.operation("TDH.VP.WR, PEND_NMI", Caller.HOST, "The host asks for an NMI at entry.", "fields: PEND_NMI; prod_wr_mask all ones") as op:  # fmt: skip
+    with m.operation(
+        "TDH.VP.WR, PEND_NMI",
+        Caller.HOST,
+        "The host asks for an NMI at entry.",
+        "fields: PEND_NMI; prod_wr_mask all ones",
+    ) as op:
         op.set(x.nmi, True)
 
 
@@ -100,21 +134,40 @@ def _events(m: ModelBuilder, x: State) -> None:
     with m.operation("posted interrupt", Caller.HOST, sentence, "SPEC: Interrupt handling and APIC") as op:
         event = op.parameter("event", Event)
         op.guard("posted.running", x.running, "", "the guest executes", redundant="it would be delivered at entry")
-        op.guard("posted.vector", event.is_in(Event.SYSTEM_CALL, Event.INTERRUPT), "not delivered", "SPEC: Interrupt handling and APIC; vectors 31 to 255")  # fmt: skip
+        op.guard(
+            "posted.vector",
+            event.is_in(Event.SYSTEM_CALL, Event.INTERRUPT),
+            "not delivered",
+            "SPEC: Interrupt handling and APIC; vectors 31 to 255",
+        )
         op.set(x.exception, x.exception | (event == Event.EXCEPTION))
         op.set(x.interrupt, x.interrupt | (event == Event.INTERRUPT))
         op.set(x.system_call, x.system_call | all_of(event == Event.SYSTEM_CALL, ~x.int80))
 
 
 def _cpuid(m: ModelBuilder, x: State) -> None:
-    with m.operation("CPUID", Caller.GUEST, "The module answers from what TDH.MNG.INIT fixed.", "TDXMOD1501: td_cpuid_exit") as op:  # fmt: skip
+    with m.operation(
+        "CPUID", Caller.GUEST, "The module answers from what TDH.MNG.INIT fixed.", "TDXMOD1501: td_cpuid_exit"
+    ) as op:
         leaf = op.parameter("leaf", Leaf)
-        op.guard("CPUID.table", leaf == Leaf.VIRTUALISED, "#VE", "TDXMOD1501: td_cpuid_exit, cpuid_lookup", redundant="the module's answers are its own")  # fmt: skip
+        op.guard(
+            "CPUID.table",
+            leaf == Leaf.VIRTUALISED,
+            "#VE",
+            "TDXMOD1501: td_cpuid_exit, cpuid_lookup",
+            redundant="the module's answers are its own",
+        )
         op.guard("CPUID.running", x.running, "", "the guest executes", redundant="the guest's own step")
     sentence = "The guest's #VE handler asks the host; the host answers as it likes."
     with m.operation("CPUID by #VE", Caller.GUEST, sentence, "TDXMOD1501: td_cpuid_exit; TDXC: handle_cpuid") as op:
         leaf = op.parameter("leaf", Leaf)
-        op.guard("CPUID.faulting", leaf != Leaf.VIRTUALISED, "", "TDXMOD1501: td_cpuid_exit, cpuid_lookup", redundant="the handler's range keeps the host out as well")  # fmt: skip
+        op.guard(
+            "CPUID.faulting",
+            leaf != Leaf.VIRTUALISED,
+            "",
+            "TDXMOD1501: td_cpuid_exit, cpuid_lookup",
+            redundant="the handler's range keeps the host out as well",
+        )
         op.guard("CPUID.range", implies(x.cpuid_range, leaf == Leaf.HYPERVISOR), source="duty: TDXC, handle_cpuid")
         op.guard("CPUID.handler", x.running, "", "the guest executes", redundant="the guest's own step")
         op.set(x.hypervisor, x.hypervisor | (leaf == Leaf.HYPERVISOR))
@@ -124,16 +177,24 @@ def _cpuid(m: ModelBuilder, x: State) -> None:
 def _claims(m: ModelBuilder, x: State) -> None:
     sentence = "The module does what its source says, and its source has no defect."
     m.assumption("module-as-published", sentence, ["tdx-1.0-review", "tdx-1.5-further", "tdx-metadata-underflow"])
-    m.assumption("no-physical-adversary", "DRAM answers with what was written to an address.", ["battering-ram", "tee-fail", "ddrop"])  # fmt: skip
+    m.assumption(
+        "no-physical-adversary",
+        "DRAM answers with what was written to an address.",
+        ["battering-ram", "tee-fail", "ddrop"],
+    )
     m.assumption("processor-as-documented", "The processor does what its manual says.", ["partial-write-poison"])
-    m.assumption("side-channels", "Only what an operation gives out is learnt.", ["tdxdown", "stumblestepping", "tdxploit"])  # fmt: skip
+    m.assumption(
+        "side-channels", "Only what an operation gives out is learnt.", ["tdxdown", "stumblestepping", "tdxploit"]
+    )
     quiet = (*_RESTS_ON, "side-channels")
     m.objective("R1", x.disclosed | False, "the host never learns registers", quiet, ["read-registers"])
     m.objective("R2", x.registers == Value.HOST, "the host never chooses registers", _RESTS_ON, ["write-registers"])
     m.objective("X1", x.interrupt | False, "only agreed events are injected", _RESTS_ON, ["inject-interrupt"])
     m.objective("X1.exception", x.exception | False, "no exception is injected", _RESTS_ON, ["inject-exception"])
     m.objective("X1.nmi", x.nmi | False, "no NMI is injected", _RESTS_ON, ["inject-nmi"])
-    m.objective("X1.syscall", x.system_call | False, "no interrupt is served as a system call", _RESTS_ON, ["inject-interrupt"])  # fmt: skip
+    m.objective(
+        "X1.syscall", x.system_call | False, "no interrupt is served as a system call", _RESTS_ON, ["inject-interrupt"]
+    )
     m.objective("X2", x.feature | False, "features of the processor are not the host's word", _RESTS_ON, ["lie-cpuid"])
     m.objective("X2.hypervisor", x.hypervisor | False, "no CPUID answer is the host's", _RESTS_ON, ["lie-cpuid"])
     m.objective("X3", x.stepped | False, "the host cannot choose the instant of an exit", quiet, ["single-step"])
