@@ -34,7 +34,13 @@ _UPSTREAM = {
     "pvmfw": False,
     "pci_config_at_el2": False,
 }
-_AT_EL2 = {**_UPSTREAM, "vcpu_state_at_el2": True, "exceptions_at_el2": True, "start_at_el2": True, "debug_at_el2": True}
+_AT_EL2 = {
+    **_UPSTREAM,
+    "vcpu_state_at_el2": True,
+    "exceptions_at_el2": True,
+    "start_at_el2": True,
+    "debug_at_el2": True,
+}
 VERSIONS: Mapping[str, Mapping[str, bool]] = {
     "7.3.4": _UPSTREAM,
     "el2-state": _AT_EL2,

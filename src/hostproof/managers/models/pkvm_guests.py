@@ -41,10 +41,18 @@ def donations(m: ModelBuilder, x: State) -> None:
     """Adds the donation of a page to a protected VM."""
     where = f"{_PROTECT}, __pkvm_host_donate_guest"
     caller = "nvhe/hyp-main.c, handle___pkvm_host_donate_guest"
-    with m.operation("host_donate_guest", Caller.HOST, "The host gives a page to a protected VM, as it is.", where) as op:
+    with m.operation(
+        "host_donate_guest", Caller.HOST, "The host gives a page to a protected VM, as it is.", where
+    ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         op.guard("donate_guest.protected", x.kind[x.vm[g]] != Kind.PLAIN, "EINVAL", caller, redundant=_NO_GUEST)
-        op.guard("donate_guest.live", x.phase[x.vm[g]] == Phase.LIVE, "EINVAL", "nvhe/pkvm.c, pkvm_load_hyp_vcpu: not of a dying VM", redundant="no page of a dying VM is lost or shown by one more")  # fmt: skip
+        op.guard(
+            "donate_guest.live",
+            x.phase[x.vm[g]] == Phase.LIVE,
+            "EINVAL",
+            "nvhe/pkvm.c, pkvm_load_hyp_vcpu: not of a dying VM",
+            redundant="no page of a dying VM is lost or shown by one more",
+        )
         op.guard("donate_guest.host", x.host[s] == PageState.OWNED, "EPERM", where)
         op.guard("donate_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", where)
         x.take_from_host(op, s)
@@ -58,12 +66,20 @@ def plain_shares(m: ModelBuilder, x: State) -> None:
     """Adds the sharing of pages with VMs without protection."""
     where = f"{_PROTECT}, __pkvm_host_share_guest"
     caller = "nvhe/hyp-main.c, handle___pkvm_host_share_guest"
-    with m.operation("host_share_guest", Caller.HOST, "The host shares a page with a VM without protection.", where) as op:
+    with m.operation(
+        "host_share_guest", Caller.HOST, "The host shares a page with a VM without protection.", where
+    ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         plain = x.kind[x.vm[g]] == Kind.PLAIN
         mine = any_of(x.host[s] == PageState.OWNED, all_of(x.host[s] == PageState.SHARED_OWNED, x.counted(s)))
         op.guard("share_guest.plain", plain, "EINVAL", caller)
-        op.guard("share_guest.live", x.phase[x.vm[g]] == Phase.LIVE, "EINVAL", "nvhe/pkvm.c, pkvm_load_hyp_vcpu", redundant=_NO_GUEST)  # fmt: skip
+        op.guard(
+            "share_guest.live",
+            x.phase[x.vm[g]] == Phase.LIVE,
+            "EINVAL",
+            "nvhe/pkvm.c, pkvm_load_hyp_vcpu",
+            redundant=_NO_GUEST,
+        )
         op.guard("share_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", where, redundant=_NO_GUEST)
         op.guard("share_guest.host", implies(x.ranges, mine), "EPERM", f"{where}; {_PROTECT}, pfn_range_is_valid")
         op.set(x.host[s], "SHARED_OWNED", when=mine)
@@ -74,10 +90,28 @@ def plain_shares(m: ModelBuilder, x: State) -> None:
         s, g = page(op), op.parameter("g", GuestPage)
         (h,) = GuestPage.names("h")
         plain = x.kind[x.vm[g]] == Kind.PLAIN
-        op.guard("unshare_guest.plain", plain, "EINVAL", "nvhe/pkvm.c, get_np_pkvm_hyp_vm", redundant="a protected VM borrows nothing")  # fmt: skip
+        op.guard(
+            "unshare_guest.plain",
+            plain,
+            "EINVAL",
+            "nvhe/pkvm.c, get_np_pkvm_hyp_vm",
+            redundant="a protected VM borrows nothing",
+        )
         op.guard("unshare_guest.maps", x.maps[g, s], "ENOENT", where)
-        op.guard("unshare_guest.guest", x.guest[g] == GuestState.SHARED_BORROWED, "EPERM", where, redundant="a plain VM owns nothing")  # fmt: skip
-        op.guard("unshare_guest.host", x.host[s] == PageState.SHARED_OWNED, "EPERM", where, redundant="what a plain VM borrows is shared")  # fmt: skip
+        op.guard(
+            "unshare_guest.guest",
+            x.guest[g] == GuestState.SHARED_BORROWED,
+            "EPERM",
+            where,
+            redundant="a plain VM owns nothing",
+        )
+        op.guard(
+            "unshare_guest.host",
+            x.host[s] == PageState.SHARED_OWNED,
+            "EPERM",
+            where,
+            redundant="what a plain VM borrows is shared",
+        )
         others = exists([h], all_of(h != g, x.maps[h, s], x.guest[h] == GuestState.SHARED_BORROWED))
         op.set(x.host[s], choose(any_of(x.leaked[s], others), PageState.SHARED_OWNED, PageState.OWNED))
         op.set(x.guest[g], "NOPAGE")
@@ -102,8 +136,20 @@ def guest_calls(
     with m.operation("guest_share_host", Caller.GUEST, "A protected guest shares a page with the host.", where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _calls(op, x, s, g, "share_host")
-        op.guard("share_host.guest", x.guest[g] == GuestState.OWNED, "EPERM or EHWPOISON", where, redundant="what is shared already stays so")  # fmt: skip
-        op.guard("share_host.host", x.host[s] == PageState.NOPAGE, "EPERM", where, redundant="what a guest owns is not the host's")  # fmt: skip
+        op.guard(
+            "share_host.guest",
+            x.guest[g] == GuestState.OWNED,
+            "EPERM",
+            where,
+            redundant="what is shared already stays so",
+        )
+        op.guard(
+            "share_host.host",
+            x.host[s] == PageState.NOPAGE,
+            "EPERM",
+            where,
+            redundant="what a guest owns is not the host's",
+        )
         clean = any_of(x.written[g] == Written.NONE, x.kind[x.vm[g]] != Kind.GUEST)
         op.guard("share_host.scrubbed", implies(x.scrubs, clean), source="duty scrub_before_share")
         op.set(x.guest[g], "SHARED_OWNED")
@@ -115,8 +161,20 @@ def guest_calls(
     with m.operation("guest_unshare_host", Caller.GUEST, "A protected guest ends the sharing.", where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _calls(op, x, s, g, "unshare_host")
-        op.guard("unshare_host.guest", x.guest[g] == GuestState.SHARED_OWNED, "EPERM or EHWPOISON", where, redundant="what is not shared stays so")  # fmt: skip
-        op.guard("unshare_host.host", x.host[s] == PageState.SHARED_BORROWED, "EPERM", where, redundant="what a guest shares the host borrows")  # fmt: skip
+        op.guard(
+            "unshare_host.guest",
+            x.guest[g] == GuestState.SHARED_OWNED,
+            "EPERM",
+            where,
+            redundant="what is not shared stays so",
+        )
+        op.guard(
+            "unshare_host.host",
+            x.host[s] == PageState.SHARED_BORROWED,
+            "EPERM",
+            where,
+            redundant="what a guest shares the host borrows",
+        )
         x.take_from_host(op, s)
         if donors:
             x.forget_donor(op, s)
@@ -126,8 +184,14 @@ def guest_calls(
 
 def _calls(op: OperationBuilder, x: State, s: Name, g: Name, name: str) -> None:
     protected = x.is_kind(g, Kind.GUEST, Kind.ACCOMPLICE)
-    op.guard(f"{name}.runs", protected, "", "nvhe/pkvm.c, kvm_handle_pvm_hvc64", redundant="a plain VM owns nothing, and a VM that is gone does not call")  # fmt: skip
-    op.guard(f"{name}.maps", x.maps[g, s], "ENOENT", f"{_PROTECT}, get_valid_guest_pte")
+    op.guard(
+        f"{name}.runs",
+        protected,
+        "",
+        "nvhe/pkvm.c, kvm_handle_pvm_hvc64",
+        redundant="a plain VM owns nothing, and a VM that is gone does not call",
+    )
+    op.guard(f"{name}.maps", x.maps[g, s], "ENOENT or EHWPOISON", f"{_PROTECT}, get_valid_guest_pte")
 
 
 def reclaims(m: ModelBuilder, x: State) -> None:
@@ -137,10 +201,28 @@ def reclaims(m: ModelBuilder, x: State) -> None:
     sentence = "The host takes a private page by force; it is zeroed, and the address is poisoned."
     with m.operation("force_reclaim_page_guest", Caller.HOST, sentence, where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
-        op.guard("force_reclaim.host", x.host[s] == PageState.NOPAGE, "EAGAIN", info, redundant="only a page that is gone names a guest")  # fmt: skip
+        op.guard(
+            "force_reclaim.host",
+            x.host[s] == PageState.NOPAGE,
+            "EAGAIN",
+            info,
+            redundant="only a page that is gone names a guest",
+        )
         op.guard("force_reclaim.donor", x.donor[s, g], "EPERM", info)
-        op.guard("force_reclaim.vm", x.phase[x.vm[g]] != Phase.GONE, "EAGAIN", info, redundant="a VM that is gone owns nothing")  # fmt: skip
-        op.guard("force_reclaim.guest", x.guest[g] == GuestState.OWNED, "EPERM, ENOENT or EHWPOISON", where, redundant="a shared page names nobody, and the rest is scrubbed")  # fmt: skip
+        op.guard(
+            "force_reclaim.vm",
+            x.phase[x.vm[g]] != Phase.GONE,
+            "EAGAIN",
+            info,
+            redundant="a VM that is gone owns nothing",
+        )
+        op.guard(
+            "force_reclaim.guest",
+            x.guest[g] == GuestState.OWNED,
+            "EPERM, ENOENT or EHWPOISON",
+            where,
+            redundant="a shared page names nobody, and the rest is scrubbed",
+        )
         op.set(x.guest[g], "POISON")
         x.unmap(op, g)
         _give_back(op, x, s, x.scrub)
@@ -149,7 +231,12 @@ def reclaims(m: ModelBuilder, x: State) -> None:
     with m.operation("reclaim_dying_guest_page", Caller.HOST, sentence, where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         state = x.guest[g]
-        op.guard("reclaim_dying.dying", x.phase[x.vm[g]] == Phase.DYING, "EINVAL", "nvhe/pkvm.c, __pkvm_reclaim_dying_guest_page")  # fmt: skip
+        op.guard(
+            "reclaim_dying.dying",
+            x.phase[x.vm[g]] == Phase.DYING,
+            "EINVAL",
+            "nvhe/pkvm.c, __pkvm_reclaim_dying_guest_page",
+        )
         op.guard("reclaim_dying.maps", x.maps[g, s], "ENOENT", f"{_PROTECT}, get_valid_guest_pte")
         op.guard("reclaim_dying.guest", state.is_in(GuestState.OWNED, GuestState.SHARED_OWNED), "EPERM", where)
         op.set(x.guest[g], "NOPAGE")
@@ -175,7 +262,9 @@ def lives(m: ModelBuilder, x: State) -> None:
     with m.operation("finalize_teardown_vm", Caller.HOST, sentence, where) as op:
         v = op.parameter("v", Vm)
         (g, h), (t,) = GuestPage.names("g", "h"), Page.names("t")
-        op.guard("finalize.dying", x.phase[v] == Phase.DYING, "EINVAL", where, redundant="the host may end a VM at any time")
+        op.guard(
+            "finalize.dying", x.phase[v] == Phase.DYING, "EINVAL", where, redundant="the host may end a VM at any time"
+        )
         borrowed = exists([h], all_of(x.vm[h] == v, x.maps[h, t], x.guest[h] == GuestState.SHARED_BORROWED))
         op.set(x.leaked[t], True, when=borrowed, each=[t])
         gone = x.vm[g] == v
@@ -210,7 +299,9 @@ def guest_memory(m: ModelBuilder, x: State) -> None:
         _runs(op, x, s, g, "clear")
         op.set(x.content[s], "ZERO")
         op.set(x.written[g], "NONE")
-    with m.operation("guest_load", Caller.GUEST, "The guest reads a private page and uses what it finds.", stage2) as op:
+    with m.operation(
+        "guest_load", Caller.GUEST, "The guest reads a private page and uses what it finds.", stage2
+    ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _runs(op, x, s, g, "load")
         op.guard("load.own", implies(x.initialise, x.written[g] != Written.NONE), source="duty initialise_first")
@@ -220,7 +311,9 @@ def guest_memory(m: ModelBuilder, x: State) -> None:
 
 def _runs(op: OperationBuilder, x: State, s: Name, g: Name, verb: str) -> None:
     op.guard(f"{verb}.runs", x.is_kind(g, Kind.GUEST), "", "the guest is itself", redundant="defines who the guest is")
-    op.guard(f"{verb}.mapped", x.answers(s, g), "stage 2 fault", stage2_source, redundant="defines what an access meets")
+    op.guard(
+        f"{verb}.mapped", x.answers(s, g), "stage 2 fault", stage2_source, redundant="defines what an access meets"
+    )
 
 
 stage2_source = "arch/arm64/kvm/hyp/pgtable.c, the VM's stage 2"

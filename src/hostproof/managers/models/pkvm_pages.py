@@ -94,9 +94,11 @@ class State:
         self.tlb = m.policy("tlb_invalidate", "translations are gone before the owner of a page changes", True, source)
         self.scrub = m.policy("scrub", "a private page is zeroed before it returns to the host", True, source)
         self.ranges = m.policy(
-            "pfn_range_is_valid", "a range that wraps is refused (CVE-2026-0028 where it is not)", ranges,
+            "pfn_range_is_valid",
+            "a range that wraps is refused (CVE-2026-0028 where it is not)",
+            ranges,
             f"{_PROTECT}, pfn_range_is_valid",
-        )  # fmt: skip
+        )
         self.iommu = m.policy("iommu", "devices reach only what the host owns or shares", iommu, source)
         self.initialise = m.duty("initialise_first", "the guest reads no private page before it wrote it")
         self.scrubs = m.duty("scrub_before_share", "the guest clears a page before it shares it")
@@ -168,13 +170,25 @@ def _share_hyp(m: ModelBuilder, x: State) -> None:
     with m.operation("host_share_hyp", Caller.HOST, "The host shares a page with the hypervisor.", where) as op:
         s = page(op)
         op.guard("share_hyp.host", x.host[s] == PageState.OWNED, "EPERM", where)
-        op.guard("share_hyp.hyp", x.hyp[s] == PageState.NOPAGE, "EPERM", where, redundant="a page that the host owns is not the hypervisor's")  # fmt: skip
+        op.guard(
+            "share_hyp.hyp",
+            x.hyp[s] == PageState.NOPAGE,
+            "EPERM",
+            where,
+            redundant="a page that the host owns is not the hypervisor's",
+        )
         op.set(x.hyp[s], "SHARED_BORROWED")
         op.set(x.host[s], "SHARED_OWNED")
     where = f"{_PROTECT}, __pkvm_host_unshare_hyp"
     with m.operation("host_unshare_hyp", Caller.HOST, "The host ends the sharing with the hypervisor.", where) as op:
         s, (p,) = page(op), Pin.names("p")
-        op.guard("unshare_hyp.host", x.host[s] == PageState.SHARED_OWNED, "EPERM", where, redundant="the hypervisor borrows only what the host shares")  # fmt: skip
+        op.guard(
+            "unshare_hyp.host",
+            x.host[s] == PageState.SHARED_OWNED,
+            "EPERM",
+            where,
+            redundant="the hypervisor borrows only what the host shares",
+        )
         op.guard("unshare_hyp.hyp", x.hyp[s] == PageState.SHARED_BORROWED, "EPERM", where)
         op.guard("unshare_hyp.pinned", ~exists([p], x.pins[p, s]), "EBUSY", where)
         op.set(x.hyp[s], "NOPAGE")
@@ -187,8 +201,20 @@ def _pin(m: ModelBuilder, x: State) -> None:
         "hyp_pin_shared_mem", Caller.MANAGER, "A vCPU of the host's is set up on a shared page.", where
     ) as op:
         s, p = page(op), op.parameter("p", Pin)
-        op.guard("pin.free", ~exists([page_ := Page.names("t")[0]], x.pins[p, page_]), "", "one reference, one page", redundant="names references")  # fmt: skip
-        op.guard("pin.host", x.host[s] == PageState.SHARED_OWNED, "EPERM", where, redundant="the hypervisor borrows only what the host shares")  # fmt: skip
+        op.guard(
+            "pin.free",
+            ~exists([page_ := Page.names("t")[0]], x.pins[p, page_]),
+            "",
+            "one reference, one page",
+            redundant="names references",
+        )
+        op.guard(
+            "pin.host",
+            x.host[s] == PageState.SHARED_OWNED,
+            "EPERM",
+            where,
+            redundant="the hypervisor borrows only what the host shares",
+        )
         op.guard("pin.hyp", x.hyp[s] == PageState.SHARED_BORROWED, "EPERM", where)
         op.set(x.pins[p, s], True)
     where = f"{_PROTECT}, hyp_unpin_shared_mem"
@@ -210,10 +236,18 @@ def _donate_hyp(m: ModelBuilder, x: State) -> None:
     with m.operation("host_donate_hyp", Caller.HOST, "The host gives a page for tables or state of a VM.", where) as op:
         s = page(op)
         op.guard("donate_hyp.host", x.host[s] == PageState.OWNED, "EPERM", where)
-        op.guard("donate_hyp.hyp", x.hyp[s] == PageState.NOPAGE, "EPERM", where, redundant="a page that the host owns is not the hypervisor's")  # fmt: skip
+        op.guard(
+            "donate_hyp.hyp",
+            x.hyp[s] == PageState.NOPAGE,
+            "EPERM",
+            where,
+            redundant="a page that the host owns is not the hypervisor's",
+        )
         op.set(x.hyp[s], "OWNED")
         x.take_from_host(op, s)
-    with m.operation("fill", Caller.MANAGER, "The hypervisor keeps its state in its page.", "nvhe/pkvm.c, __pkvm_init_vm") as op:  # fmt: skip
+    with m.operation(
+        "fill", Caller.MANAGER, "The hypervisor keeps its state in its page.", "nvhe/pkvm.c, __pkvm_init_vm"
+    ) as op:
         s = page(op)
         op.guard("fill.owned", x.hyp[s] == PageState.OWNED, "", "the hypervisor's own tables")
         op.set(x.content[s], "MANAGER")
@@ -221,7 +255,13 @@ def _donate_hyp(m: ModelBuilder, x: State) -> None:
     with m.operation("hyp_donate_host", Caller.MANAGER, "The hypervisor gives a page back, zeroed.", where) as op:
         s, (p,) = page(op), Pin.names("p")
         op.guard("hyp_donate.hyp", x.hyp[s] == PageState.OWNED, "EPERM", where)
-        op.guard("hyp_donate.host", x.host[s] == PageState.NOPAGE, "EPERM", where, redundant="what the hypervisor owns is not the host's")  # fmt: skip
+        op.guard(
+            "hyp_donate.host",
+            x.host[s] == PageState.NOPAGE,
+            "EPERM",
+            where,
+            redundant="what the hypervisor owns is not the host's",
+        )
         op.guard(
             "hyp_donate.pinned", ~exists([p], x.pins[p, s]), "EBUSY", where, redundant="only shared pages are pinned"
         )
@@ -280,7 +320,13 @@ def _secure_world(m: ModelBuilder, x: State) -> None:
         "secure_world_load", Caller.HOST, "The secure world reads a page for the host.", "nvhe/ffa.c"
     ) as op:
         s = page(op)
-        op.guard("secure_world.lent", x.lent[s], "", "the secure world maps what was lent to it", redundant="with it gone the secure world is an adversary: the assumption secure-world")  # fmt: skip
+        op.guard(
+            "secure_world.lent",
+            x.lent[s],
+            "",
+            "the secure world maps what was lent to it",
+            redundant="with it gone the secure world is an adversary: the assumption secure-world",
+        )
         _learn(op, x, s)
 
 
@@ -290,7 +336,13 @@ def _devices(m: ModelBuilder, x: State) -> None:
         with m.operation(f"device_{name}", Caller.DMA, sentence, where) as op:
             s = page(op)
             allowed = implies(x.iommu, x.host[s] != PageState.NOPAGE)
-            op.guard(f"device_{name}.iommu", allowed, "IOMMU fault", where, redundant="D1 is broken without the policy; with it, the guard is what keeps it")  # fmt: skip
+            op.guard(
+                f"device_{name}.iommu",
+                allowed,
+                "IOMMU fault",
+                where,
+                redundant="D1 is broken without the policy; with it, the guard is what keeps it",
+            )
             op.set(x.outcome, "DMA", when=x.secret(s))
             op.set(x.outcome, "DMA_MANAGER", when=x.hyp[s] == PageState.OWNED)
             if name == "store":
@@ -304,7 +356,13 @@ def _devices(m: ModelBuilder, x: State) -> None:
 
 
 def _accomplice(op: OperationBuilder, x: State, s: Name, g: Name, verb: str) -> None:
-    op.guard(f"accomplice_{verb}.own", x.is_kind(g, Kind.ACCOMPLICE, Kind.PLAIN), "", "the host's own VM", redundant="with it gone every guest is the host's: the assumption of an honest guest")  # fmt: skip
+    op.guard(
+        f"accomplice_{verb}.own",
+        x.is_kind(g, Kind.ACCOMPLICE, Kind.PLAIN),
+        "",
+        "the host's own VM",
+        redundant="with it gone every guest is the host's: the assumption of an honest guest",
+    )
     op.guard(f"accomplice_{verb}.mapped", x.answers(s, g), "stage 2 fault", "the VM's stage 2")
 
 

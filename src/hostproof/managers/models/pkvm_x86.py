@@ -1,10 +1,16 @@
 """pKVM on x86: Intel's pKVM-IA, where a core in VMX root mode keeps the EPT of host and guests.
 
-The same page states and calls as on arm64, with differences that show in the verdicts: the core reaches all memory, so that no page is
-shared with it and none pinned; a page that the guest had shared is zeroed too when its VM ends; nothing is taken by force,
-but the host may make an entry not present and present again (with the same page only), and so follow accesses; the core
-programs the IOMMU; the core keeps the VMCS, while interrupt controllers, timers, CPUID and PCI configuration are the host's
-(V2-S4 and V2-D3 of the catalogue). `pci_config_at_el2` moves PCI configuration into the core, as was proposed.
+The same page states and calls as on arm64, with differences that show in the verdicts:
+
+* the core reaches all memory, so that no page is shared with it and none pinned;
+* a page that the guest had shared is zeroed too when its VM ends;
+* nothing is taken by force, but the host may make an entry not present, and present again with the same page only, and so
+  follow accesses;
+* the core programs the IOMMU and keeps the VMCS;
+* interrupt controllers (and with them the start of a vCPU), timers, CPUID and PCI configuration are the host's (V2-S4 and
+  V2-D3 of the catalogue).
+
+`pci_config_at_el2` moves PCI configuration into the core, as was proposed.
 
 Sources: PKVMIA is `intel-staging/pKVM-IA` arch/x86/kvm/vmx/pkvm/hyp (mem_protect.c at 0ba4682aaa1d, ept.c at 0112f0f87fe6). The
 model follows the published code where there is some, and the argument on the list elsewhere.
@@ -14,11 +20,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostproof.managers.engine import Caller, Model, ModelBuilder, ModelError, Term, all_of, any_of, exists, forall, implies
+from hostproof.managers.engine import (
+    Caller,
+    Model,
+    ModelBuilder,
+    ModelError,
+    Term,
+    all_of,
+    any_of,
+    exists,
+    forall,
+    implies,
+)
 from hostproof.managers.models import pkvm_guests
 from hostproof.managers.models.pkvm_claims import claims
 from hostproof.managers.models.pkvm_pages import (
-
     GuestPage,
     GuestState,
     Kind,
@@ -87,7 +103,11 @@ def model(version: str = "pKVM-IA") -> Model:
     observers(m, x, secure_world=False)
     claims(m, x, named=False)
     (s,), (g, h) = Page.names("s"), GuestPage.names("g", "h")
-    m.invariant("alone", forall([s, g, h], implies(all_of(x.maps[g, s], x.maps[h, s]), g == h)), "a page has one address, shared or not")  # fmt: skip
+    m.invariant(
+        "alone",
+        forall([s, g, h], implies(all_of(x.maps[g, s], x.maps[h, s]), g == h)),
+        "a page has one address, shared or not",
+    )
     return m.build()
 
 
@@ -96,7 +116,9 @@ def vcpu(version: str = "pKVM-IA") -> Model:
     m = ModelBuilder("pkvm-x86", version, "pKVM on x86, vCPUs")
     x = VcpuState(m, dict(_version(version)))
     vcpus(m, x, "nmi")
-    with m.operation("move_tsc", Caller.HOST, "The host's timers and offsets move time.", "V2-D3: timers are the host's") as op:
+    with m.operation(
+        "move_tsc", Caller.HOST, "The host's timers and offsets move time.", "V2-D3: timers are the host's"
+    ) as op:
         op.set(x.got, "COUNTER")
     rests = ("manager-is-correct", "side-channels")
     m.objective("X2.counter", x.got == Got.COUNTER, "time is the manager's", rests, ["lie-counter"])
@@ -129,7 +151,13 @@ def _hyp(m: ModelBuilder, x: _State) -> None:
     with m.operation("hyp_donate_host", Caller.MANAGER, "The core gives a page back, zeroed.", where) as op:
         s = page(op)
         op.guard("hyp_donate.hyp", x.hyp[s] == PageState.OWNED, "", "the core gives its own pages only")
-        op.guard("hyp_donate.host", x.host[s] == PageState.NOPAGE, "EPERM", f"{_PROTECT}, host_ack_donation", redundant="what the core owns is not the host's")  # fmt: skip
+        op.guard(
+            "hyp_donate.host",
+            x.host[s] == PageState.NOPAGE,
+            "EPERM",
+            f"{_PROTECT}, host_ack_donation",
+            redundant="what the core owns is not the host's",
+        )
         op.set(x.hyp[s], "NOPAGE")
         op.set(x.host[s], "OWNED")
         op.set(x.content[s], "ZERO", when=x.scrub)
@@ -137,10 +165,24 @@ def _hyp(m: ModelBuilder, x: _State) -> None:
 
 def _donate(m: ModelBuilder, x: _State) -> None:
     where = f"{_PROTECT}, __pkvm_host_donate_guest; {_EPT}, pkvm_shadow_ept_map_leaf"
-    with m.operation("host_donate_guest", Caller.HOST, "The host gives a page to a protected VM, as it is.", where) as op:
+    with m.operation(
+        "host_donate_guest", Caller.HOST, "The host gives a page to a protected VM, as it is.", where
+    ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
-        op.guard("donate_guest.protected", x.kind[x.vm[g]] != Kind.PLAIN, "", where, redundant="pages of the host's own VMs only")  # fmt: skip
-        op.guard("donate_guest.live", x.phase[x.vm[g]] == Phase.LIVE, "EINVAL", "PKVMIA: pkvm.c", redundant="a VM that is gone does not run")  # fmt: skip
+        op.guard(
+            "donate_guest.protected",
+            x.kind[x.vm[g]] != Kind.PLAIN,
+            "",
+            where,
+            redundant="pages of the host's own VMs only",
+        )
+        op.guard(
+            "donate_guest.live",
+            x.phase[x.vm[g]] == Phase.LIVE,
+            "EINVAL",
+            "PKVMIA: pkvm.c",
+            redundant="a VM that is gone does not run",
+        )
         op.guard("donate_guest.host", x.host[s] == PageState.OWNED, "EPERM", f"{_PROTECT}, host_request_donation")
         op.guard("donate_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", f"{_PROTECT}, guest_ack_donation")
         x.take_from_host(op, s)
@@ -150,12 +192,26 @@ def _donate(m: ModelBuilder, x: _State) -> None:
 
 def _plain(m: ModelBuilder, x: _State) -> None:
     where = f"{_PROTECT}, __pkvm_host_share_guest"
-    with m.operation("host_share_guest", Caller.HOST, "The host shares a page with a VM without protection.", where) as op:
+    with m.operation(
+        "host_share_guest", Caller.HOST, "The host shares a page with a VM without protection.", where
+    ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         op.guard("share_guest.plain", x.kind[x.vm[g]] == Kind.PLAIN, "", f"{_EPT}, pkvm_shadow_ept_map_leaf")
-        op.guard("share_guest.live", x.phase[x.vm[g]] == Phase.LIVE, "EINVAL", "PKVMIA: pkvm.c", redundant="pages of the host's own VMs only")  # fmt: skip
+        op.guard(
+            "share_guest.live",
+            x.phase[x.vm[g]] == Phase.LIVE,
+            "EINVAL",
+            "PKVMIA: pkvm.c",
+            redundant="pages of the host's own VMs only",
+        )
         op.guard("share_guest.host", x.host[s] == PageState.OWNED, "EPERM", f"{_PROTECT}, host_request_share")
-        op.guard("share_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", f"{_PROTECT}, guest_ack_share", redundant="pages of the host's own VMs only")  # fmt: skip
+        op.guard(
+            "share_guest.guest",
+            x.guest[g] == GuestState.NOPAGE,
+            "EPERM",
+            f"{_PROTECT}, guest_ack_share",
+            redundant="pages of the host's own VMs only",
+        )
         op.set(x.host[s], "SHARED_OWNED")
         op.set(x.guest[g], "SHARED_BORROWED")
         op.set(x.maps[g, s], True)
@@ -163,15 +219,29 @@ def _plain(m: ModelBuilder, x: _State) -> None:
     with m.operation("host_unshare_guest", Caller.HOST, "The host takes a page back from a plain VM.", where) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         op.guard("unshare_guest.maps", x.maps[g, s], "EPERM", f"{_EPT}, pkvm_shadow_ept_free_leaf")
-        op.guard("unshare_guest.host", x.host[s] == PageState.SHARED_OWNED, "EPERM", f"{_PROTECT}, host_request_unshare", redundant="what a plain VM borrows is shared")  # fmt: skip
-        op.guard("unshare_guest.guest", x.guest[g] == GuestState.SHARED_BORROWED, "EPERM", f"{_PROTECT}, guest_ack_unshare", redundant="what the host shares with a VM it borrows")  # fmt: skip
+        op.guard(
+            "unshare_guest.host",
+            x.host[s] == PageState.SHARED_OWNED,
+            "EPERM",
+            f"{_PROTECT}, host_request_unshare",
+            redundant="what a plain VM borrows is shared",
+        )
+        op.guard(
+            "unshare_guest.guest",
+            x.guest[g] == GuestState.SHARED_BORROWED,
+            "EPERM",
+            f"{_PROTECT}, guest_ack_unshare",
+            redundant="what the host shares with a VM it borrows",
+        )
         op.set(x.host[s], "OWNED")
         op.set(x.guest[g], "NOPAGE")
         x.unmap(op, g)
 
 
 def _guest_calls(m: ModelBuilder, x: _State) -> None:
-    pkvm_guests.guest_calls(m, x, f"{_PROTECT}, __pkvm_guest_share_host", f"{_PROTECT}, __pkvm_guest_unshare_host", donors=False)
+    pkvm_guests.guest_calls(
+        m, x, f"{_PROTECT}, __pkvm_guest_share_host", f"{_PROTECT}, __pkvm_guest_unshare_host", donors=False
+    )
 
 
 def _invalidate(m: ModelBuilder, x: _State) -> None:
@@ -196,7 +266,7 @@ def _invalidate(m: ModelBuilder, x: _State) -> None:
 
 
 def _lives(m: ModelBuilder, x: _State) -> None:
-    where = f"PKVMIA: pkvm.c, __pkvm_teardown_shadow_vm; {_EPT}, pkvm_shadow_ept_free_leaf; {_PROTECT}, __pkvm_host_undonate_guest"
+    where = f"{_EPT}, pkvm_shadow_ept_deinit, pkvm_shadow_ept_free_leaf; {_PROTECT}, __pkvm_host_undonate_guest"
     sentence = "The host ends a VM: its own pages are zeroed, and all return to the host."
     with m.operation("teardown_shadow_vm", Caller.HOST, sentence, where) as op:
         v, (g,), (t,) = op.parameter("v", Vm), GuestPage.names("g"), Page.names("t")
@@ -211,7 +281,9 @@ def _lives(m: ModelBuilder, x: _State) -> None:
             op.set(variable[g], value, when=x.vm[g] == v, each=[g])
         op.set(x.phase[v], "GONE")
     where = "PKVMIA: pkvm.c, __pkvm_init_shadow_vm"
-    with m.operation("init_shadow_vm", Caller.HOST, "The host makes a VM of any kind under a free handle.", where) as op:
+    with m.operation(
+        "init_shadow_vm", Caller.HOST, "The host makes a VM of any kind under a free handle.", where
+    ) as op:
         v, kind = op.parameter("v", Vm), op.parameter("kind", Kind)
         op.guard("init_shadow_vm.free", x.phase[v] == Phase.GONE, "EINVAL", where)
         op.set(x.phase[v], "LIVE")
