@@ -101,6 +101,7 @@ class VcpuState:
 def vcpus(m: ModelBuilder, x: VcpuState, serror: str) -> None:
     """Adds operations and claims; `serror` is the name of the technology's asynchronous error or NMI."""
     _launch(m, x)
+    _starts(m, x)
     _registers(m, x)
     _guest(m, x)
     _events(m, x, serror)
@@ -141,6 +142,9 @@ def _launch(m: ModelBuilder, x: VcpuState) -> None:
             redundant="X2.features is broken in any case",
         )
         op.set(x.got, "FEATURES")
+
+
+def _starts(m: ModelBuilder, x: VcpuState) -> None:
     where = "nvhe/hyp-main.c, handle___kvm_vcpu_run"
     with m.operation("boot", Caller.HOST, "The host runs the first vCPU.", where) as op:
         c = _vcpu(op)
@@ -359,6 +363,12 @@ def _claims(m: ModelBuilder, x: VcpuState, serror: str) -> None:
     never("X2.pci_config", Got.CONFIG, "answers of PCI configuration space are authentic", "lie-pci-config")
     never("X3", Got.STEPPED, "the host cannot stop the guest after an instruction", "single-step")
     never("G1", Got.DEBUGGED, "the host cannot debug the guest", "debug-decrypt")
+    _of_launch(m, x)
+
+
+def _of_launch(m: ModelBuilder, x: VcpuState) -> None:
+    (c,) = Vcpu.names("c")
+    rests = ("manager-is-correct", "side-channels")
     started = all_of(x.booted, x.image == Image.OTHER)
     m.objective(
         "L1",
