@@ -66,7 +66,6 @@ class _State:
         self.trap = m.scalar("trap", meaning="a debug exception of the guest is due")
         self.suppressed = m.scalar("suppressed", meaning="the host kept a debug exception from the guest")
         self.lost = m.scalar("lost", meaning="an interrupt between vCPUs was not delivered")
-        m.alive(self.agreed, Vector.names("n"), self.kind[Vector.names("n")[0]] == Kind.DEVICE)
         # Features that a technology does not have are off for ever.
         self.restricted: Term = FALSE
         self.alternate: Term = FALSE
@@ -285,7 +284,7 @@ def _handlers(m: ModelBuilder, x: _State) -> None:
     sentence = "The handler of an exception ends in a signal, and a handler of the program changes its registers."
     with m.operation("exception handler", Caller.GUEST, sentence, "HECK") as op:
         op.guard(
-            "exception.handler", x.handler == Handler.FAULT, source="an exception", redundant="X1.fault is lost anyway"
+            "exception.handler", x.handler == Handler.FAULT, source="an exception", redundant="X1.fault is lost without an injection policy; with one, this guard keeps it"
         )
         op.set(x.changed, "FAULT", when=x.forged)
         op.set(x.handler, Handler.NONE)

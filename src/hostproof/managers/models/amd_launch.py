@@ -244,7 +244,7 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     m.assumption(
         "firmware-is-correct",
         "Firmware does what its commands say.",
-        ["asp-review-2022", "guest-context-use-after-free", "entrysign"],
+        ["asp-review-2022", "asp-address-validation", "guest-context-use-after-free", "entrysign"],
     )
     m.assumption("digest-is-collision-free", "Two images do not have one digest.")
     rests = ("keys-are-secret", "firmware-is-correct", "digest-is-collision-free")

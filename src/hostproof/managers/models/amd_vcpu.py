@@ -1,8 +1,8 @@
 """AMD vCPUs: where registers are kept between #VMEXIT and VMRUN, whose translations a core holds, who may use an ASID.
 
-One model text for three technologies. SEV keeps registers in the clear in the save area of the VMCB. SEV-ES encrypts them
-(VMSA) and checks them at VMRUN against a value kept where the host cannot write. SEV-SNP keeps VMSAs in guest-owned pages of the
-RMP. Any number of save areas; one core that runs one of them at a time.
+One model text for three technologies. SEV keeps registers in the clear in the save area of the VMCB. SEV-ES encrypts
+them (VMSA) and checks them at VMRUN against a value kept where the host cannot write. SEV-SNP keeps VMSAs in guest-owned
+pages of the RMP. Any number of save areas; one core that runs one of them at a time.
 
 Sources: APM (volume 2: 15.34 SEV, 15.35 SEV-ES, 15.36 SEV-SNP, as the knowledge of this project quotes it), ASPFW
 (`amd/AMD-ASPFW` at 3ca6650dd35d: `sev_es.c`, the trusted memory region of the checksums), KVMSEV (Linux 7.3
@@ -279,7 +279,12 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     m.assumption("cpu-is-correct", "The processor does what its manual says.", ["stackwarp", "entrysign"])
     m.assumption("ciphertext-tells-nothing", "Ciphertext of a VMSA tells nothing of registers.", ["cipherleaks"])
     m.assumption("side-channels", "Only what an operation gives out is learnt.", ["severest"])
-    rests = ("keys-are-secret", "cpu-is-correct")
+    rests: tuple[str, ...] = ("keys-are-secret", "cpu-is-correct")
+    if x.snp:
+        sentence = "The RMP is where firmware put it and stands before every path to memory."
+        broken = ["rmpocalypse", "badram", "fabricked", "staleus", "nbio-lock-bits", "iommu-write-buffer"]
+        m.assumption("rmp-in-force", sentence, broken)
+        rests = (*rests, "rmp-in-force")
     quiet = (*rests, "ciphertext-tells-nothing", "side-channels")
     m.objective("R1", all_of(x.read), "the host never reads registers", quiet, ["read-registers"])
     wrong: Term = x.registers[a] != Registers.LATEST
@@ -295,6 +300,7 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     if x.snp:
         kept = forall([a], implies(x.vmsa[a], x.registers[a] == Registers.LATEST))
         m.invariant("VMSA is the guest's", kept, "the host cannot write a page while it is a VMSA")
+        m.invariant("running is a VMSA", forall([a], implies(x.running[a], x.vmsa[a])), "a VMSA in use is not taken")
         m.invariant("running is the newest", forall([a], implies(x.running[a], ~x.old[a])), "VMRUN asks for the bit")
         m.invariant("VMSA is the newest", forall([a], implies(x.vmsa[a], ~x.old[a])), "the guest destroys the old one")
         alone = forall([a, b], implies(all_of(x.running[a], x.translations[b]), a == b))

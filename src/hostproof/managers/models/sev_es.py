@@ -1,8 +1,8 @@
-"""AMD SEV-ES: the memory of SEV, and what crosses the guest-hypervisor communication block (GHCB).
+"""AMD SEV-ES: the memory of SEV, and a second model: what crosses the guest-hypervisor communication block (GHCB).
 
 Encrypted registers change nothing for memory: every objective that SEV loses, SEV-ES loses by the same steps. New is the
-GHCB, a shared page: hardware never reads it, so whatever stands in it is the host's, at every moment. How VMSAs are kept is
-the model `amd_vcpu`; which events reach the guest is `amd_events`.
+GHCB, a shared page: hardware never reads it, so whatever stands in it is the host's, at every moment; a SEV-SNP guest has the
+same. How VMSAs are kept is the model `amd_vcpu`; which events reach the guest is `amd_events`.
 
 Sources beside those of `sev`: GHCBSPEC (document 56421, 2.3 and 4, as the knowledge of this project quotes it), VCSHARED (Linux
 7.3 `arch/x86/coco/sev/vc-shared.c`), KVMSEV.
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from hostproof.managers.engine import BOOL, Caller, Model, ModelBuilder, Read, Sort, Switch, all_of, any_of
 from hostproof.managers.models.sev import build
-from hostproof.managers.models.sev.state import State
 
-__all__ = ["Ghcb", "model"]
+__all__ = ["Ghcb", "exchange", "model"]
 
 Ghcb = Sort("Ghcb", ("IDLE", "REQUEST", "ANSWERED", "CHECKED"))
 """How far an exchange is: nothing asked, asked, the host handed back, the guest checked the answer's form."""
@@ -23,8 +22,7 @@ Ghcb = Sort("Ghcb", ("IDLE", "REQUEST", "ANSWERED", "CHECKED"))
 class _Exchange:
     """The GHCB and what the guest made of it."""
 
-    def __init__(self, m: ModelBuilder, memory: State) -> None:
-        self.memory = memory
+    def __init__(self, m: ModelBuilder) -> None:
         self.stage: Read = m.scalar("ghcb", Ghcb, "IDLE", "how far the exchange is")
         self.formed: Read = m.scalar("formed", meaning="what stands in the GHCB has the form the guest checks for")
         self.copied: Read = m.scalar("copied", meaning="the guest checked a copy of its own")
@@ -48,18 +46,34 @@ class _Exchange:
 
 
 def model() -> Model:
-    """SEV-ES: private memory, the firmware's commands, the GHCB."""
-    m = ModelBuilder("sev-es", "firmware 1.55", "AMD SEV-ES, private memory, the firmware's commands and the GHCB")
-    _ghcb(m, _Exchange(m, build(m)))
+    """SEV-ES: private memory and the firmware's commands."""
+    m = ModelBuilder("sev-es", "firmware 1.55", "AMD SEV-ES, private memory and the firmware's commands")
+    build(m)
+    return m.build()
+
+
+def exchange() -> Model:
+    """The GHCB of a SEV-ES or SEV-SNP guest."""
+    m = ModelBuilder("sev-es-ghcb", "GHCB 2", "What a guest and the host tell each other through the GHCB")
+    m.assumption(
+        "emulation-is-authorised",
+        "The handler emulates for a program only I/O that the program may do.",
+        ["vc-user-race"],
+    )
+    _ghcb(m, _Exchange(m))
     return m.build()
 
 
 def _ghcb(m: ModelBuilder, e: _Exchange) -> None:
-    running = "a guest that does not run asks nothing"
     with m.operation(
         "VMGEXIT", Caller.GUEST, "The guest asks the host through the shared page.", "GHCBSPEC: 2.3"
     ) as op:
-        op.guard("VMGEXIT.running", e.memory.runs(), source="the guest runs", redundant=running)
+        op.guard(
+            "VMGEXIT.idle",
+            e.stage == "IDLE",
+            source="one exit at a time",
+            redundant="a new exit starts the checks anew",
+        )
         op.set(e.stage, "REQUEST")
         op.set(e.exposed, True, when=~e.needed)
     with m.operation(
@@ -96,7 +110,7 @@ def _ghcb(m: ModelBuilder, e: _Exchange) -> None:
         ("X2.form", e.misled, "the guest uses no answer that its checks refuse", "change-shared-memory"),
         ("T1.ghcb", e.exposed, "the GHCB holds what the exit needs only", "observe-shared-memory"),
     ):
-        m.objective(part, all_of(never), sentence, ("firmware-is-correct",), [primitive])
+        m.objective(part, all_of(never), sentence, ("emulation-is-authorised",), [primitive])
     m.invariant("form is checked", ~e.misled, "a copy cannot change after the check")
     m.invariant("checked is copied", any_of(e.stage != "CHECKED", e.copied), "the check works on the copy")
     m.invariant("only what is needed", ~e.exposed, "the page is cleared before each exit")

@@ -60,7 +60,10 @@ def _answers(m: ModelBuilder, x: State) -> None:
         op.set(x.lied, True, when=~honest)
     sentence = "The guest asks CPUID 0x8000001F where the C-bit is, and writes private data with it."
     with m.operation(
-        "CPUID C-bit", Caller.GUEST, sentence, "Linux 7.3: arch/x86/boot/compressed/mem_encrypt.S, get_sev_encryption_bit"
+        "CPUID C-bit",
+        Caller.GUEST,
+        sentence,
+        "Linux 7.3: arch/x86/boot/compressed/mem_encrypt.S, get_sev_encryption_bit",
     ) as op:
         honest = op.parameter("honest", BOOL)
         op.guard(
