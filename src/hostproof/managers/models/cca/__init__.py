@@ -16,11 +16,14 @@ from __future__ import annotations
 from hostproof.managers.engine import Model, ModelBuilder
 from hostproof.managers.models.cca.claims import claims
 from hostproof.managers.models.cca.data import data
+from hostproof.managers.models.cca.execution import execution
 from hostproof.managers.models.cca.granules import granules
+from hostproof.managers.models.cca.launch import launch
 from hostproof.managers.models.cca.realm import realm
 from hostproof.managers.models.cca.state import State
+from hostproof.managers.models.cca.tables import tables
 
-__all__ = ["model"]
+__all__ = ["execution", "launch", "model", "models", "tables"]
 
 
 def model() -> Model:
@@ -32,3 +35,8 @@ def model() -> Model:
     data(m, state)
     claims(m, state)
     return m.build()
+
+
+def models() -> tuple[Model, ...]:
+    """All four, memory first."""
+    return model(), execution(), launch(), tables()

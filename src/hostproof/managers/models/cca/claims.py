@@ -82,6 +82,9 @@ def _boundary_objectives(m: ModelBuilder, x: State) -> None:
     m.objective("M1", x.disclosed, "nobody else learns private data", seen, ["read-private-memory"])
     m.objective("M2", x.observed, "the host reads nothing of the Realm world, not even ciphertext", seen, ["read-ciphertext"])
     m.objective("R1.memory", x.registers_disclosed, "nobody else reads a REC", seen, ["read-registers"])
+    context = x.state[s].is_in(GranuleState.REC, GranuleState.REC_AUX)
+    changed = exists([s], all_of(context, x.content[s] != Content.REGISTERS))
+    m.objective("R2.memory", changed, "nobody else writes a REC", _RESTS_ON, ["write-registers"])
     m.objective("D1", x.dma_hit, "no device reaches data of the realm", _RESTS_ON, ["dma-private"])
     shared = exists([s], all_of(x.content[s] == Content.MISPLACED, x.gpt[s] == Gpt.NS))
     m.objective("T1", shared, "no secret lies in shared memory", (), ["observe-shared-memory"])
@@ -143,6 +146,8 @@ def _boundary_invariants(m: ModelBuilder, x: State) -> None:
     realm = x.state[s] != GranuleState.UNDELEGATED
     every("delegated is Realm", realm, x.gpt[s] == Gpt.REALM, "delegation and GPT change together")
     every("Realm is delegated", x.gpt[s] == Gpt.REALM, realm, "no other agent makes a granule Realm")
+    context = x.state[s].is_in(GranuleState.REC, GranuleState.REC_AUX)
+    every("REC holds registers", context, x.content[s] == Content.REGISTERS, "only the RMM writes a REC")
     other = all_of(x.state[s] == GranuleState.DATA, x.other[s])
     for what, content in (("data", Content.REALM), ("registers", Content.REGISTERS)):
         free = x.content[s] != content

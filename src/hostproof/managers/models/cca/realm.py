@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostproof.managers.engine import Caller, ModelBuilder, OperationBuilder, Term, all_of, forall
 from hostproof.managers.models.cca.granules import INPUT
-from hostproof.managers.models.cca.state import Asked, Content, Granule, GranuleState, Ipa, Realm, Ripas, State
+from hostproof.managers.models.cca.state import Asked, Content, Gpt, Granule, GranuleState, Ipa, Realm, Ripas, State
 
 __all__ = ["realm"]
 
@@ -16,6 +16,7 @@ def realm(m: ModelBuilder, x: State) -> None:
     _create(m, x)
     _activate(m, x)
     _contexts(m, x)
+    _run_page(m, x)
     _tables(m, x)
 
 
@@ -87,6 +88,18 @@ def _contexts(m: ModelBuilder, x: State) -> None:
         op.guard("rec.aux", x.state[aux] == GranuleState.REC_AUX, source="RMMSPEC: B4.3.13.3, from the REC itself")
         op.set(x.state[rec], delegated)
         op.set(x.state[aux], delegated)
+
+
+def _run_page(m: ModelBuilder, x: State) -> None:
+    sentence = "The RMM writes the exit of a vCPU to the granule that the host named."
+    with m.operation("RMI_REC_ENTER (run page)", Caller.HOST, sentence, "RMMSPEC: B4.3.14, A4.3.1") as op:
+        s = op.parameter("run_ptr", Granule)
+        op.guard("run_pas", x.gpt[s] == Gpt.NS, INPUT, "RMMSPEC: B4.3.14.2")
+        op.guard("system_off", x.realm == Realm.ACTIVE, _REALM, "RMMSPEC: B4.3.14.2, realm_new the same", redundant=_ELSEWHERE)
+        op.set(x.content[s], Content.HOST)
+
+
+_ELSEWHERE = "the execution model has what this guard protects: which realm runs"
 
 
 def _tables(m: ModelBuilder, x: State) -> None:
