@@ -26,7 +26,7 @@ def test_answers_requests_and_ivs_are_kept_apart_for_any_number_of_messages() ->
 @pytest.mark.parametrize(
     ("objective", "weakest", "steps"),
     [
-        ("S1.answer", ("check_answer_seqno", "check_answer_tag"), {"check_answer_seqno": 4, "check_answer_tag": 2}),
+        ("S1.answer", ("check_answer_seqno", "check_answer_tag"), {"check_answer_seqno": 5, "check_answer_tag": 2}),
         ("M1.iv", ("retry_same_request",), {"retry_same_request": 2}),
         ("S1.request", (), {}),
     ],

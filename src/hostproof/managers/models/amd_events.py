@@ -47,7 +47,7 @@ Exit = Sort("Exit", ("OPCODE", "MMIO"))
 Changed = Sort("Changed", ("NOTHING", "INT80", "VC", "FAULT"))
 
 _DUTIES = "under all duties the handler itself refuses"
-_POLICY = "X1 is lost without its policy; with it, this guard keeps it"
+_POLICY = "X1 is lost without an injection policy; with it, this guard keeps it"
 
 
 class _State:
@@ -283,9 +283,7 @@ def _handlers(m: ModelBuilder, x: _State) -> None:
             op.set(x.handler, Handler.NONE)
     sentence = "The handler of an exception ends in a signal, and a handler of the program changes its registers."
     with m.operation("exception handler", Caller.GUEST, sentence, "HECK") as op:
-        op.guard(
-            "exception.handler", x.handler == Handler.FAULT, source="an exception", redundant="X1.fault is lost without an injection policy; with one, this guard keeps it"
-        )
+        op.guard("exception.handler", x.handler == Handler.FAULT, source="an exception", redundant=_POLICY)
         op.set(x.changed, "FAULT", when=x.forged)
         op.set(x.handler, Handler.NONE)
     with m.operation(
