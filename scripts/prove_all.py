@@ -23,15 +23,6 @@ from hostproof.managers.engine.verdict import digest
 FOLDER = Path(__file__).resolve().parents[1] / "src/hostproof/managers/records"
 
 
-def models() -> dict[str, registry.Factory]:
-    """Every model of the registry, by name, each once."""
-    found = {}
-    for technology in registry.TECHNOLOGIES:
-        for factory in registry.factories(technology):
-            found.setdefault(factory().name, factory)
-    return found
-
-
 def stored(name: str) -> records.Stored | None:
     """The verdicts that stand in the tree."""
     path = FOLDER / f"{name}.json"
@@ -40,14 +31,14 @@ def stored(name: str) -> records.Stored | None:
 
 def drift() -> Iterator[str]:
     """A sentence per model whose verdicts are of another text of it, are absent, or of no model any more."""
-    known = models()
+    known = registry.every()
     for name, factory in known.items():
         before = stored(name)
         if before is None:
             yield f"{name}: no stored verdicts"
         elif before.model.digest != digest(factory()):
             yield f"{name}: the model is another than the one that was proved"
-        elif before.model != publish.card(factory(), registry.technologies_of(factory)):
+        elif before.model != publish.card(factory(), factory):
             yield f"{name}: sentences or sources of the model are others than those stored"
     for path in sorted(FOLDER.glob("*.json")):
         if path.stem not in known:
@@ -71,20 +62,31 @@ def differences(before: records.Stored, after: records.Stored) -> Iterator[str]:
         yield f"{after.model.name}: the weakest duties are others"
 
 
-def _prove(factory: registry.Factory) -> tuple[records.Stored, float]:
+def _prove(key: str, number: int) -> tuple[list[records.Verdict], float]:
+    """One run of one model, in a process of its own."""
     started = time.monotonic()
-    return publish.publish(factory), time.monotonic() - started
+    factory = registry.every()[key]
+    model = factory()
+    run = publish.runs(model, factory)[number]
+    return publish.prove_run(model, factory, run), time.monotonic() - started
 
 
 def prove(names: Sequence[str]) -> Iterator[tuple[str, records.Stored, float]]:
-    """Every published verdict of these models (all by default), with the seconds that it took."""
-    known = models()
-    chosen = [name for name in known if not names or name in names]
+    """Every published verdict of these models (all by default), with the seconds of work that it took."""
+    known = registry.every()
     with ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        jobs = [(name, pool.submit(_prove, known[name])) for name in chosen]
-        for name, job in jobs:
-            result, seconds = job.result()
-            yield name, result, seconds
+        jobs = []
+        for name, factory in known.items():
+            if not names or name in names:
+                model = factory()
+                runs = publish.runs(model, factory)
+                jobs.append((factory, model, [pool.submit(_prove, name, number) for number in range(len(runs))]))
+        for factory, model, parts in jobs:
+            done = [part.result() for part in parts]
+            verdicts = [verdict for found, _ in done for verdict in found]
+            started = time.monotonic()
+            result = publish.stored(model, factory, verdicts)
+            yield factory.key, result, sum(seconds for _, seconds in done) + time.monotonic() - started
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -111,7 +113,7 @@ def main(words: Sequence[str] | None = None) -> int:
             FOLDER.mkdir(exist_ok=True)
             (FOLDER / f"{name}.json").write_bytes(publish.encode(result, before))
     for path in sorted(FOLDER.glob("*.json")):
-        if not args.compare and not args.models and path.stem not in models():
+        if not args.compare and not args.models and path.stem not in registry.every():
             path.unlink()
     return 1 if wrong else 0
 

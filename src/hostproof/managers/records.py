@@ -84,9 +84,12 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True):
     """What a person needs of a model to read its verdicts."""
 
     name: Word
+    """The key of the registry."""
     version: Word
     title: Text
     technologies: list[Word]
+    variant: Word
+    """Empty for the version that the ledger asks; else its name."""
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     engine: Word
     switches: list[SwitchCard]
@@ -143,7 +146,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
     technology: Word
-    """The name of the model."""
+    """The model's own name."""
     version: Word
     objective: Word
     sentence: Text
@@ -192,9 +195,9 @@ class Stored(Struct, frozen=True, forbid_unknown_fields=True):
         return self.run(self.model.policies, self.model.duties)
 
     def needed(self, objective: str) -> tuple[str, ...]:
-        """The duties of the smallest set under which the objective is proved."""
-        sets = self.weakest.get(objective) or [[]]
-        return tuple(min(sets, key=len))
+        """The duties of the smallest set under which the objective is proved; all of them where that was not asked."""
+        sets = self.weakest.get(objective)
+        return tuple(min(sets, key=len)) if sets else self.model.duties
 
 
 def decode(data: bytes, name: str) -> Stored:
@@ -219,7 +222,7 @@ def decode(data: bytes, name: str) -> Stored:
         where = place.at(path=f"verdicts[{number}]")
         if verdict.objective not in known:
             raise InputError(f"the model has no objective {verdict.objective}", place=where)
-        if (verdict.trace != b"null") is not (verdict.result == "trace"):
+        if (bytes(verdict.trace) != b"null") is not (verdict.result == "trace"):
             raise InputError("a verdict is a trace where it has one, and only there", place=where)
     return stored
 
@@ -235,10 +238,15 @@ class Library:
         """Every model by name. Raises InputError where a file is broken."""
         return {file.name.removesuffix(".json"): decode(file.read_bytes(), file.name) for file in self.files}
 
-    def of(self, technology: str) -> list[Stored]:
-        """The models that speak about a technology, the memory core first."""
+    def of(self, technology: str, version: str = "") -> list[Stored]:
+        """The models that speak about a technology (of another version), the memory core first."""
         own = [one for one in self.by_model.values() if technology in one.model.technologies]
-        return sorted(own, key=lambda one: (one.model.name != technology, one.model.name))
+        own = [one for one in own if one.model.variant == version]
+        return sorted(own, key=lambda one: (one.model.name.partition("@")[0] != technology, one.model.name))
+
+    def versions(self, technology: str) -> list[str]:
+        """Versions of a technology beside the one that the ledger asks."""
+        return sorted({one.model.variant for one in self.by_model.values() if technology in one.model.technologies} - {""})
 
     @property
     def technologies(self) -> list[str]:
