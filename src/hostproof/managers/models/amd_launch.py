@@ -279,6 +279,22 @@ def _claims(m: ModelBuilder, x: _State) -> None:
         rests,
         ["choose-launch-fields"],
     )
+    m.witness("the verifier accepts an image", all_of(x.accepted, exists([b, g], x.placed[b, g])))
+    if x.snp:
+        m.objective(
+            "S1.agent",
+            x.exported == Agent.ROGUE,
+            "no agent of the host exports an accepted guest",
+            rests,
+            ["migrate-rogue"],
+        )
+    _invariants(m, x)
+    if x.snp:
+        _snp_invariants(m, x)
+
+
+def _invariants(m: ModelBuilder, x: _State) -> None:
+    (g,) = GuestPage.names("g")
     m.invariant(
         "matching digest", implies(all_of(x.matches), forall([g], ~x.foreign[g])), "content and order are in the digest"
     )
@@ -289,25 +305,16 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     m.invariant("accepted forbids debugging", implies(all_of(x.accepted), ~x.debug), "the policy is in the evidence")
     m.invariant("not debugged", ~x.debugged, "the policy stands for ever")
     m.invariant("own kernel", ~x.other_kernel, "the hashes are in the digest and the verifier is linked")
-    m.witness("the verifier accepts an image", all_of(x.accepted, exists([b, g], x.placed[b, g])))
-    if x.snp:
-        m.objective(
-            "S1.agent",
-            x.exported == Agent.ROGUE,
-            "no agent of the host exports an accepted guest",
-            rests,
-            ["migrate-rogue"],
-        )
-        place = forall([b, g], implies(all_of(x.matches, x.placed[b, g]), g == x.at[b]))
-        m.invariant("matching place", place, "addresses are in the digest")
-        m.invariant("SMT by policy", implies(all_of(x.paired), all_of(x.smt)), "firmware refuses the launch otherwise")
-        m.invariant("accepted forbids SMT", implies(all_of(x.accepted), ~x.smt), "the policy is in the evidence")
-        m.invariant(
-            "agent by policy", implies(x.agent != Agent.NONE, all_of(x.may_migrate)), "firmware refuses otherwise"
-        )
-        m.invariant(
-            "accepted forbids agents", implies(all_of(x.accepted), ~x.may_migrate), "the policy is in the evidence"
-        )
-        m.invariant("not exported", x.exported == Agent.NONE, "no agent is bound")
-        checked = all_of(x.matches, ~x.debug, ~x.smt, ~x.may_migrate, x.phase == Phase.RUNNING)
-        m.invariant("endorsed is checked", implies(all_of(x.endorsed), checked), "firmware compares with the ID block")
+
+
+def _snp_invariants(m: ModelBuilder, x: _State) -> None:
+    (b,), (g,) = Block.names("b"), GuestPage.names("g")
+    place = forall([b, g], implies(all_of(x.matches, x.placed[b, g]), g == x.at[b]))
+    m.invariant("matching place", place, "addresses are in the digest")
+    m.invariant("SMT by policy", implies(all_of(x.paired), all_of(x.smt)), "firmware refuses the launch otherwise")
+    m.invariant("accepted forbids SMT", implies(all_of(x.accepted), ~x.smt), "the policy is in the evidence")
+    m.invariant("agent by policy", implies(x.agent != Agent.NONE, all_of(x.may_migrate)), "firmware refuses otherwise")
+    m.invariant("accepted forbids agents", implies(all_of(x.accepted), ~x.may_migrate), "the policy is in the evidence")
+    m.invariant("not exported", x.exported == Agent.NONE, "no agent is bound")
+    checked = all_of(x.matches, ~x.debug, ~x.smt, ~x.may_migrate, x.phase == Phase.RUNNING)
+    m.invariant("endorsed is checked", implies(all_of(x.endorsed), checked), "firmware compares with the ID block")
