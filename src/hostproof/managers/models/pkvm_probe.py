@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from hostproof.errors import InputError
+from hostproof.managers.engine.concrete import Machine
+from hostproof.managers.engine.search import explore
 from hostproof.managers.engine.verdict import decide_all
-from hostproof.managers.models.pkvm_arm64 import models
+from hostproof.managers.models.pkvm_arm64 import SIZES, models
 from hostproof.place import Place
 
 __all__ = ["QUESTIONS", "Answer", "Comparison", "compare", "read"]
@@ -97,13 +100,22 @@ def compare(answers: Mapping[str, Answer], version: str = "7.3.4") -> list[Compa
 
     The guest of the probe puts a secret where it shares, so that T1 is decided without the duty that forbids it.
     """
-    memory, vcpu = models(version)
-    broken = {name: verdict.result == "trace" for name, verdict in decide_all(vcpu).items()}
-    broken |= {name: verdict.result == "trace" for name, verdict in decide_all(memory).items()}
-    careless = decide_all(memory, ["T1"], without=["no_secret_in_shared"])
-    broken["T1"] = careless["T1"].result == "trace"
+    broken = _broken(version)
     return [
         Comparison(answers[question], objective, meaning, broken[objective])
         for question, (objective, meaning) in QUESTIONS.items()
         if question in answers
     ]
+
+
+@cache
+def _broken(version: str) -> Mapping[str, bool]:
+    """The objectives of a version, and whether the model breaks them."""
+    memory, vcpu = models(version)
+    broken = {name: verdict.result == "trace" for name, verdict in decide_all(vcpu).items()}
+    broken |= {name: verdict.result == "trace" for name, verdict in decide_all(memory, sizes=SIZES).items()}
+    careless = explore(
+        Machine(memory, memory.switches(without=["no_secret_in_shared"]), SIZES), {"T1": memory.objective("T1").never}
+    )
+    broken["T1"] = "T1" in careless.found
+    return broken
