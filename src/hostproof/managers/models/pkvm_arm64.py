@@ -77,7 +77,7 @@ def model(version: str = "7.3.4") -> Model:
 def vcpu(version: str = "7.3.4") -> Model:
     """The vCPUs of a protected guest of pKVM: registers, events, answers, debugging, launch."""
     values = _version(version)
-    m = ModelBuilder("pkvm-arm64", version, "pKVM on arm64, vCPUs")
+    m = ModelBuilder("pkvm-arm64-vcpu", version, "pKVM on arm64, vCPUs")
     x = VcpuState(m, dict(values))
     vcpus(m, x, "serror")
     rests = ("manager-is-correct", "side-channels")

@@ -113,7 +113,7 @@ def model(version: str = "pKVM-IA") -> Model:
 
 def vcpu(version: str = "pKVM-IA") -> Model:
     """The vCPUs of a protected guest of pKVM on x86."""
-    m = ModelBuilder("pkvm-x86", version, "pKVM on x86, vCPUs")
+    m = ModelBuilder("pkvm-x86-vcpu", version, "pKVM on x86, vCPUs")
     x = VcpuState(m, dict(_version(version)))
     vcpus(m, x, "nmi")
     with m.operation(
