@@ -7,10 +7,12 @@ alone, the guest takes vectors from a doorbell page), alternate injection (the f
 VMPL0 injects), Secure AVIC (the guest's list of allowed vectors). Linux 7.3 refuses to start with the first two
 (SNP_FEATURES_IMPL_REQ): they are for guests under a paravisor or SVSM.
 
-Sources: APM (volume 2: 15.20 event injection, 15.35 restrictions for SEV-ES, 15.36.15 and 15.36.16 injection, 15.36.21 Secure
-AVIC, as the knowledge of this project quotes it), VC (Linux 7.3 `arch/x86/coco/sev/vc-shared.c`, vc_check_opcode_bytes;
-`vc-handle.c`, vc_slow_virt_to_phys), INT80 (Linux 7.3 `arch/x86/entry/syscall_32.c`, int80_is_external), IA32 (Linux 7.3
-`arch/x86/mm/mem_encrypt_amd.c`, ia32_disable), SAVIC (Linux 7.3 `arch/x86/kernel/apic/x2apic_savic.c`), HECK, WESEE, FRX1.
+Sources: APM (volume 2: 15.20 event injection, 15.21.4 virtual interrupts, 15.35 restrictions for SEV-ES, 15.36.16 restricted
+and alternate injection, Secure AVIC; as the knowledge of this project and Linux `Documentation/virt/hyperv/coco.rst` quote
+it), VC (Linux 7.3 `arch/x86/coco/sev/vc-shared.c`, vc_check_opcode_bytes; `vc-handle.c`, vc_slow_virt_to_phys), INT80 (Linux
+7.3 `arch/x86/entry/syscall_32.c`, int80_is_external), IA32 (Linux 7.3 `arch/x86/mm/mem_encrypt_amd.c`, ia32_disable), SAVIC
+(Linux 7.3 `arch/x86/kernel/apic/x2apic_savic.c`), SVSM (`coconut-svsm/svsm` at f4bc4bcd, `kernel/src/cpu/apic.rs`: allowed_irr;
+`kernel/src/platform/snp.rs`: without restricted injection the origin of an event cannot be told), HECK, WESEE, FRX1.
 """
 
 from __future__ import annotations
@@ -90,13 +92,15 @@ class _State:
                 "VC: vc_slow_virt_to_phys",
             )
         if self.snp:
-            self.restricted = m.policy("RESTRICTED_INJECTION", "SEV_FEATURES bit 3", False, "APM: 15.36.15")
+            self.restricted = m.policy("RESTRICTED_INJECTION", "SEV_FEATURES bit 3", False, "APM: 15.36.16")
             self.alternate = m.policy("ALTERNATE_INJECTION", "SEV_FEATURES bit 4", False, "APM: 15.36.16")
-            self.savic = m.policy("SECURE_AVIC", "SEV_FEATURES bit 16", False, "APM: 15.36.21")
+            self.savic = m.policy("SECURE_AVIC", "SEV_FEATURES bit 16", False, "APM: Secure AVIC")
             self.doorbell = m.duty(
-                "doorbell_agreed", "the #HV handler delivers vectors that the guest agreed to", "APM: 15.36.15"
+                "doorbell_agreed", "the #HV handler delivers vectors that the guest agreed to", "APM: 15.36.16"
             )
-            self.legal = m.duty("vmpl0_injects_legal", "software at VMPL0 passes on agreed vectors", "APM: 15.36.16")
+            self.legal = m.duty(
+                "vmpl0_injects_legal", "software at VMPL0 passes on agreed vectors", "SVSM: allowed_irr"
+            )
 
 
 def model(technology: str) -> Model:
@@ -128,7 +132,7 @@ def _guest(m: ModelBuilder, x: _State) -> None:
             redundant="matters where the list decides: Secure AVIC",
         )
         op.set(x.agreed[n], True)
-    with m.operation("execute", Caller.GUEST, "The guest executes an instruction.", "APM: 15.35.5, #VC") as op:
+    with m.operation("execute", Caller.GUEST, "The guest executes an instruction.", "APM: 15.35, #VC") as op:
         at = op.parameter("instruction", Instruction)
         op.guard(
             "execute.free",
@@ -185,7 +189,7 @@ def _eventinj(m: ModelBuilder, x: _State) -> None:
                 "EVENTINJ.restricted",
                 implies(x.restricted, only_hv),
                 "VMEXIT_INVALID",
-                "APM: 15.36.15",
+                "APM: 15.36.16",
                 redundant=_POLICY,
             )
             op.guard(
@@ -195,7 +199,7 @@ def _eventinj(m: ModelBuilder, x: _State) -> None:
                 "APM: 15.36.16, EVENTINJ stands in the VMSA",
                 redundant=_POLICY,
             )
-            op.guard("EVENTINJ.secure-avic", ~x.savic, "VMEXIT_INVALID", "APM: 15.36.21", redundant=_POLICY)
+            op.guard("EVENTINJ.secure-avic", ~x.savic, "VMEXIT_INVALID", "APM: Secure AVIC", redundant=_POLICY)
         doorbell = all_of(x.restricted, x.kind[n] == Kind.HV)
         before = x.strange
         _deliver(op, x, n, type == Type.NMI)
@@ -209,7 +213,7 @@ def _interrupts(m: ModelBuilder, x: _State) -> None:
         external = x.kind[n].is_in(Kind.DEVICE, Kind.INT80)
         op.guard("V_IRQ.vector", external, "vector below 32", "APM: 15.21.4", redundant="EVENTINJ injects exceptions")
         if x.snp:
-            op.guard("V_IRQ.restricted", ~x.restricted, "ignored", "APM: 15.36.15", redundant=_POLICY)
+            op.guard("V_IRQ.restricted", ~x.restricted, "ignored", "APM: 15.36.16", redundant=_POLICY)
             op.guard(
                 "V_IRQ.alternate",
                 ~x.alternate,
@@ -221,7 +225,7 @@ def _interrupts(m: ModelBuilder, x: _State) -> None:
                 "V_IRQ.allowed",
                 implies(x.savic, all_of(x.agreed[n])),
                 "stays pending",
-                "APM: 15.36.21, AllowedIRR; SAVIC",
+                "APM: Secure AVIC, AllowedIRR; SAVIC",
                 redundant=_POLICY,
             )
         _deliver(op, x, n, FALSE)
@@ -244,7 +248,7 @@ def _guest_injects(m: ModelBuilder, x: _State) -> None:
             "alternate injection is off by default",
         ),
     ):
-        with m.operation(name, Caller.GUEST, sentence, "APM: 15.36.15 and 15.36.16", never) as op:
+        with m.operation(name, Caller.GUEST, sentence, "APM: 15.36.16", never) as op:
             n = op.parameter("n", Vector)
             op.guard(
                 "inject.policy",

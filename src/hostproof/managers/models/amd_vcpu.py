@@ -193,10 +193,10 @@ def _debug(m: ModelBuilder, x: _State) -> None:
 
 def _exchange(m: ModelBuilder, x: _State) -> None:
     with m.operation(
-        "VMGEXIT", Caller.GUEST, "The guest copies registers into the GHCB and leaves.", "APM: 15.35.7, VMGEXIT"
+        "VMGEXIT", Caller.GUEST, "The guest copies registers into the GHCB and leaves.", "APM: 15.35, VMGEXIT"
     ) as op:
         a = op.parameter("v", SaveArea)
-        op.guard("VMGEXIT.running", x.running[a], "#UD", "APM: 15.35.7", redundant="only a running guest executes it")
+        op.guard("VMGEXIT.running", x.running[a], "#UD", "APM: 15.35", redundant="only a running guest executes it")
         op.set(x.asked[a], True)
         op.set(x.exposed, True, when=~x.needed)
     sentence = "The guest copies the host's answer from the GHCB into registers."
@@ -222,7 +222,7 @@ def _vmsa_pages(m: ModelBuilder, x: _State) -> None:
             "RMPUPDATE.in-use",
             ~x.running[a],
             "FAIL_INUSE",
-            "APM: 15.36.12, a VMSA in use",
+            "APM: 15.36, a VMSA in use",
             redundant="the next VMRUN fails",
         )
         op.set(x.vmsa[a], False)
@@ -235,17 +235,17 @@ def _vmsa_pages(m: ModelBuilder, x: _State) -> None:
             "VMSA.none",
             ~x.vmsa[a],
             "FAIL_INUSE",
-            "APM: 15.36.8, RMPADJUST",
+            "APM: 15.36, RMPADJUST",
             redundant="it would be filled in again by the guest",
         )
-        op.guard("VMSA.out", ~x.running[a], "FAIL_INUSE", "APM: 15.36.8", redundant="the guest fills it in")
+        op.guard("VMSA.out", ~x.running[a], "FAIL_INUSE", "APM: 15.36, RMPADJUST", redundant="the guest fills it in")
         _filled(x, op.set, a)
     sentence = "The guest replaces the VMSA of a stopped vCPU by a new one (INIT, SIPI)."
     with m.operation("AP creation", Caller.GUEST, sentence, "SEVCORE: wakeup_cpu_via_vmgexit, snp_cleanup_vmsa") as op:
         a, b = op.parameter("v", SaveArea), op.parameter("old", SaveArea)
         op.guard("AP.other", a != b, source="a page of its own", redundant="the old one would be the new one")
         op.guard(
-            "AP.stopped", all_of(~x.running[a], ~x.running[b]), "FAIL_INUSE", "APM: 15.36.8, RMPADJUST on a VMSA in use"
+            "AP.stopped", all_of(~x.running[a], ~x.running[b]), "FAIL_INUSE", "APM: 15.36, RMPADJUST on a VMSA in use"
         )
         _filled(x, op.set, a)
         op.set(x.old[b], True)

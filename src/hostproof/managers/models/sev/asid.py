@@ -42,8 +42,8 @@ def asid(m: ModelBuilder, x: State) -> None:
             op.set(x.asid, owner)
     sentence = "A guest of the host's own reads a line that the cache holds under its ASID."
     never = "the flushes come first: that is what M1.asid proves"
-    with m.operation("read cached line", Caller.HOST, sentence, "APM: 15.34.9, caches are tagged", never) as op:
+    with m.operation("read cached line", Caller.HOST, sentence, "APM: 15.34, caches are tagged", never) as op:
         s = op.parameter("s", SystemPage)
-        op.guard("cache.asid", x.asid == Asid.OTHER, "ciphertext", "APM: 15.34.9")
-        op.guard("cache.line", x.cached[s], "ciphertext", "APM: 15.34.9; a miss reads memory under another key")
+        op.guard("cache.asid", x.asid == Asid.OTHER, "ciphertext", "APM: 15.34")
+        op.guard("cache.line", x.cached[s], "ciphertext", "APM: 15.34; a miss reads memory under another key")
         op.set(x.leak, "ASID")

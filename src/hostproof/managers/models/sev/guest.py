@@ -17,7 +17,7 @@ from hostproof.managers.models.sev.state import Content, GuestPage, Package, Sta
 
 __all__ = ["guest", "put"]
 
-_NPT = "APM: 15.34.1; the nested page table is the hypervisor's"
+_NPT = "APM: 15.34; the nested page table is the hypervisor's"
 
 
 def guest(m: ModelBuilder, x: State) -> None:
