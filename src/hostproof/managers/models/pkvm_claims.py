@@ -98,18 +98,20 @@ def _of_memory(m: ModelBuilder, x: State) -> None:
         ["choose-unused-page-content"],
     )
     reached = exists([s], all_of(x.hyp[s] == PageState.OWNED, x.host_reaches(s)))
-    m.objective("M3.manager", reached, "the host reaches no page of the manager's", _RESTS_ON, ["firmware-command"])
+    m.objective("M3.manager", reached, "the host reaches no page of the manager's", _RESTS_ON)
     gone = exists([g], all_of(x.is_kind(g, Kind.GUEST), x.written[g] != Written.NONE, forall([s], ~x.answers(s, g))))
     m.objective("A1", gone, "the guest's data is always there", (), ["drop-page", "withhold-resources"])
 
 
 def _of_observers(m: ModelBuilder, x: State) -> None:
-    def never(id: str, outcome: Term, sentence: str, assumptions: tuple[str, ...], primitive: str) -> None:
-        m.objective(id, x.outcome == outcome, sentence, assumptions, [primitive])
+    # Objectives without a primitive: a proof of them does not take the primitive nearby away (the host always sees what is
+    # shared, first accesses, and answers of the manager).
+    def never(id: str, outcome: Term, sentence: str, assumptions: tuple[str, ...], *primitives: str) -> None:
+        m.objective(id, x.outcome == outcome, sentence, assumptions, primitives)
         m.invariant(f"no {id}", x.outcome != outcome, f"{sentence}: no observation gives it")
 
     never("M1", Outcome.LEARNT, "the host never learns private memory", _SECRET, "read-private-memory")
-    never("M1.manager", Outcome.MANAGER, "the host never learns what the manager keeps", _SECRET, "firmware-command")
+    never("M1.manager", Outcome.MANAGER, "the host never learns what the manager keeps", _SECRET)
     never(
         "M7.used",
         Outcome.TOOK,
@@ -122,7 +124,6 @@ def _of_observers(m: ModelBuilder, x: State) -> None:
         Outcome.EXPOSED,
         "no secret lies in a page that the guest shares or shared",
         _SECRET,
-        "observe-shared-memory",
     )
     never("D1", Outcome.DMA, "no device reaches private memory", ("manager-is-correct",), "dma-private")
     never(
@@ -137,7 +138,6 @@ def _of_observers(m: ModelBuilder, x: State) -> None:
         Outcome.FOLLOWED,
         "the host cannot follow accesses page by page and let them go on",
         _SECRET,
-        "observe-page-faults",
     )
     never("P1", Outcome.BUS, "no private memory on the bus", (), "physical-bus")
 
