@@ -169,6 +169,17 @@ def test_attacks_and_primitives_stand_in_the_catalogue(technology: ModuleType) -
     assert set() == primitives - set(known.primitives)
 
 
+def test_no_operation_of_x86_cites_code_of_arm64() -> None:
+    sources = [
+        (one.name, source)
+        for model in pkvm_x86.models()
+        for one in model.operations
+        for source in (one.source, *(guard.source for guard in one.guards))
+    ]
+
+    assert [pair for pair in sources if "nvhe" in pair[1] or "arm64" in pair[1]] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("technology", [pkvm_arm64, pkvm_x86])
 def test_every_guard_matters_or_says_why_not(technology: ModuleType) -> None:

@@ -240,7 +240,7 @@ def _contents(m: ModelBuilder, x: State) -> None:
         forall([g], implies(written, all_of(kind == Kind.GUEST, there, x.phase[x.vm[g]] != Phase.GONE))),
         "the guest's data is at private addresses, or lost",
     )
-    kept = choose_content(x, s, g)
+    kept = _kept(x, s, g)
     m.invariant(
         "kept", forall([s, g], implies(all_of(x.maps[g, s], written), kept)), "a page holds what the guest wrote last"
     )
@@ -253,7 +253,7 @@ def _contents(m: ModelBuilder, x: State) -> None:
     )
 
 
-def choose_content(x: State, s: Term, g: Term) -> Term:
+def _kept(x: State, s: Term, g: Term) -> Term:
     """The page holds what was written last at the address."""
     new = all_of(x.written[g] == Written.NEW, x.content[s] == Content.NEW)
     return any_of(new, all_of(x.written[g] == Written.OLD, x.content[s] == Content.OLD))

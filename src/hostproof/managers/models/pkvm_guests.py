@@ -34,6 +34,7 @@ from hostproof.managers.models.pkvm_pages import (
 __all__ = ["donations", "guest_calls", "guest_memory", "lives", "plain_shares", "reclaims"]
 
 _PROTECT = "nvhe/mem_protect.c"
+_STAGE2 = "arch/arm64/kvm/hyp/pgtable.c, the VM's stage 2"
 _NO_GUEST = "pages of the host's own VMs only"
 
 
@@ -283,8 +284,7 @@ def lives(m: ModelBuilder, x: State) -> None:
 
 def guest_memory(m: ModelBuilder, x: State) -> None:
     """Adds what the guest itself does with memory."""
-    stage2 = "arch/arm64/kvm/hyp/pgtable.c, the VM's stage 2"
-    with m.operation("guest_store", Caller.GUEST, "The guest writes a secret of its own.", stage2) as op:
+    with m.operation("guest_store", Caller.GUEST, "The guest writes a secret of its own.", _STAGE2) as op:
         s, g, first = page(op), op.parameter("g", GuestPage), op.parameter("value", Written)
         shared = x.guest[g] == GuestState.SHARED_OWNED
         _runs(op, x, s, g, "store")
@@ -294,13 +294,13 @@ def guest_memory(m: ModelBuilder, x: State) -> None:
         op.set(x.content[s], choose(first == Written.NEW, Content.NEW, Content.OLD))
         op.set(x.content[s], "EXPOSED", when=shared)
         op.set(x.written[g], first, when=~shared)
-    with m.operation("guest_clear", Caller.GUEST, "The guest zeroes a page and forgets it.", stage2) as op:
+    with m.operation("guest_clear", Caller.GUEST, "The guest zeroes a page and forgets it.", _STAGE2) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _runs(op, x, s, g, "clear")
         op.set(x.content[s], "ZERO")
         op.set(x.written[g], "NONE")
     with m.operation(
-        "guest_load", Caller.GUEST, "The guest reads a private page and uses what it finds.", stage2
+        "guest_load", Caller.GUEST, "The guest reads a private page and uses what it finds.", _STAGE2
     ) as op:
         s, g = page(op), op.parameter("g", GuestPage)
         _runs(op, x, s, g, "load")
@@ -311,9 +311,4 @@ def guest_memory(m: ModelBuilder, x: State) -> None:
 
 def _runs(op: OperationBuilder, x: State, s: Name, g: Name, verb: str) -> None:
     op.guard(f"{verb}.runs", x.is_kind(g, Kind.GUEST), "", "the guest is itself", redundant="defines who the guest is")
-    op.guard(
-        f"{verb}.mapped", x.answers(s, g), "stage 2 fault", stage2_source, redundant="defines what an access meets"
-    )
-
-
-stage2_source = "arch/arm64/kvm/hyp/pgtable.c, the VM's stage 2"
+    op.guard(f"{verb}.mapped", x.answers(s, g), "stage 2 fault", _STAGE2, redundant="defines what an access meets")

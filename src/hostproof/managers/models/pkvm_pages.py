@@ -100,7 +100,9 @@ class State:
             f"{_PROTECT}, pfn_range_is_valid",
         )
         self.iommu = m.policy("iommu", "devices reach only what the host owns or shares", iommu, source)
-        self.initialise = m.duty("initialise_first", "the guest reads no private page before it wrote it")
+        self.initialise = m.duty(
+            "initialise_first", "the guest reads no private page before it wrote it (Linux does not keep this)"
+        )
         self.scrubs = m.duty("scrub_before_share", "the guest clears a page before it shares it")
         self.keeps = m.duty("no_secret_in_shared", "the guest writes no secret to a page that it shares")
 
