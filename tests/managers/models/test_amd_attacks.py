@@ -14,7 +14,7 @@ import pytest
 from hostproof.knowledge.load import catalogue
 from hostproof.managers.engine import Model
 from hostproof.managers.engine.search import Limits
-from hostproof.managers.engine.verdict import VerdictRecord, decide
+from hostproof.managers.engine.verdict import VerdictRecord, decide_all
 from hostproof.managers.models import (
     amd_answers,
     amd_events,
@@ -48,21 +48,23 @@ def models() -> dict[str, Model]:
     return {model.name: model for model in made}
 
 
-VERDICTS: dict[str, VerdictRecord] = {}
-"""Several attacks ask one question."""
+VERDICTS: dict[str, dict[str, VerdictRecord]] = {}
+"""By model, policy and duties: several attacks ask one question, and several questions are one proof."""
 
 
 def ask(question: Question) -> VerdictRecord:
-    if (key := repr(question)) not in VERDICTS:
-        VERDICTS[key] = decided(question)
-    return VERDICTS[key]
+    key = repr((question.model, question.policy, question.without))
+    if key not in VERDICTS:
+        asked = [one for row in (*GONE, *NO_FIX) for one in row if isinstance(one, Question)]
+        same = {one.objective for one in asked if repr((one.model, one.policy, one.without)) == key}
+        VERDICTS[key] = decided(question, sorted(same))
+    return VERDICTS[key][question.objective]
 
 
-def decided(question: Question) -> VerdictRecord:
+def decided(question: Question, objectives: list[str]) -> dict[str, VerdictRecord]:
     model = models()[question.model]
     sizes = {sort.name: 1 if sort.name == "MetadataEntry" else 2 for sort in model.sorts if sort.uninterpreted}
-    limits = Limits(60_000, 30)
-    return decide(model, question.objective, question.policy, question.without, sizes, limits)
+    return decide_all(model, objectives, question.policy, question.without, sizes, Limits(60_000, 30))
 
 
 RESTRICTED = {"RESTRICTED_INJECTION": True}

@@ -63,7 +63,7 @@ def test_wesee_needs_both_checks_of_the_vc_handler(technology: str) -> None:
     ("policy", "weakest"),
     [
         ("RESTRICTED_INJECTION", ("doorbell_agreed",)),
-        ("ALTERNATE_INJECTION", ("vmpl0_injects_legal",)),
+        pytest.param("ALTERNATE_INJECTION", ("vmpl0_injects_legal",), marks=pytest.mark.slow),
         ("SECURE_AVIC", ()),
     ],
 )

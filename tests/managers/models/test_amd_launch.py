@@ -67,8 +67,8 @@ def test_before_snp_the_verifier_compares_digest_and_policy_itself(technology: s
     [
         ("L1", {("verify_digest",), ("verify_id_key",)}),
         ("G1", {("verify_policy",), ("verify_id_key",)}),
-        ("G1.smt", {("verify_policy",), ("verify_id_key",)}),
-        ("S1.agent", {("verify_policy",), ("verify_id_key",)}),
+        pytest.param("G1.smt", {("verify_policy",), ("verify_id_key",)}, marks=pytest.mark.slow),
+        pytest.param("S1.agent", {("verify_policy",), ("verify_id_key",)}, marks=pytest.mark.slow),
     ],
 )
 def test_with_snp_a_verifier_compares_or_asks_for_an_id_block(objective: str, weakest: set[tuple[str, ...]]) -> None:

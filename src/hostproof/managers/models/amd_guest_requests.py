@@ -53,7 +53,7 @@ class _State:
 def model() -> Model:
     """Guest requests over one VMPCK."""
     m = ModelBuilder(
-        "sev-snp-requests", "firmware 1.55", "Requests of a SEV-SNP guest to firmware, carried by the host"
+        "sev-snp-guest-requests", "firmware 1.55", "Requests of a SEV-SNP guest to firmware, carried by the host"
     )
     x = _State(m)
     _guest(m, x)
