@@ -80,9 +80,7 @@ def run(args: argparse.Namespace) -> int:
         text = _json(answers)
     else:
         told = [prove_terminal.Told(one.technology, one.stored, one.verdicts) for one in answers]
-        text = prove_terminal.to_text(
-            told, width=show.width(), color=color, verbose=args.verbose, trace=args.trace
-        )
+        text = prove_terminal.to_text(told, width=show.width(), color=color, verbose=args.verbose, trace=args.trace)
     files.write_output(text, args.output)
     return 0
 
@@ -117,7 +115,9 @@ def _drawn(answers: Sequence[Answer], form: str) -> str:
         named = ", ".join(f"{stored.model.name} {verdict.objective}" for stored, verdict in traces[:8])
         raise UsageError(
             f"a picture shows one trace, and {len(traces) or 'none'} were found{': ' + named if named else ''}",
-            hint="name one technology and one --objective" if traces else "--without-duty D or --policy P=on opens some",
+            hint="name one technology and one --objective"
+            if traces
+            else "--without-duty D or --policy P=on opens some",
         )
     return (trace_mermaid if form == "mermaid" else trace_svg).render(*traces[0])
 

@@ -17,7 +17,7 @@ from hostproof.knowledge import toml
 from hostproof.knowledge.predicate import parse
 from hostproof.place import Place
 
-__all__ = ["Mapping", "Replay", "Scene", "mapping", "mappings", "replays"]
+__all__ = ["Mapping", "Replay", "Scene", "answered", "mapping", "mappings", "replays"]
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +26,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
     policies: dict[str, str] = field(default_factory=dict)
     applies: dict[str, str] = field(default_factory=dict)
     """Primitive (or `*`) -> the condition under which this model speaks about it."""
+    passes_over: dict[str, list[str]] = field(default_factory=dict)
+    """Objective -> primitives that the model attaches to it and the catalogue means otherwise."""
 
 
 class Scene(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +50,7 @@ class Replay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    answered: list[str] = field(default_factory=list)
     model: dict[str, Mapping] = field(default_factory=dict)
     replay: list[Replay] = field(default_factory=list)
 
@@ -61,6 +64,12 @@ def mappings() -> dict[str, Mapping]:
 def mapping(model: str) -> Mapping:
     """The mapping of a model; an empty one where no fact decides a policy of it."""
     return mappings().get(model, Mapping())
+
+
+@cache
+def answered() -> frozenset[str]:
+    """Primitives that the objectives of the models answer in full."""
+    return frozenset(_read("policies.toml").answered)
 
 
 @cache

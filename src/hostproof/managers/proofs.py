@@ -1,7 +1,7 @@
 """Verdicts on primitives from stored proofs and traces, in the place of the catalogue's claims.
 
 For a primitive the objectives that name it are asked, in every model of the technology, under the policies that the VM's facts
-decide. All proved: prevented, with the ids of the proofs, the guest's duties and the assumptions. One broken whatever is
+decide. All proved: prevented (if they answer the whole primitive), with the ids of the proofs, the guest's duties and the assumptions. One broken whatever is
 unknown: possible, with the shortest trace. Otherwise the answer depends on facts that were not given. Where no model speaks,
 or its prover gave no answer, the catalogue speaks.
 """
@@ -16,11 +16,11 @@ from hostproof.knowledge.predicate import Fact, Facts, Truth, parse
 from hostproof.knowledge.records import Primitive
 from hostproof.knowledge.terms import Checked
 from hostproof.knowledge.terms import Verdict as Answer
-from hostproof.managers.policies import mapping
-from hostproof.managers.records import Library, Stored, Verdict
+from hostproof.managers.policies import answered, mapping
+from hostproof.managers.records import Library, Stored, Verdict, library
 from hostproof.managers.verdicts import CatalogueVerdicts, PrimitiveVerdict, Verdicts
 
-__all__ = ["ProvedVerdicts", "Spoken"]
+__all__ = ["ProvedVerdicts", "Spoken", "proved"]
 
 MAX_UNKNOWN = 6
 """Policies that no fact decides: beyond that many the catalogue speaks."""
@@ -62,7 +62,9 @@ class ProvedVerdicts:
         """What each model of the VM's technology says of a primitive."""
         technology = facts.fact("technology").value
         for stored in self.library.of(str(technology)) if technology is not None else []:
-            wanted = [one.id for one in stored.model.objectives if primitive in one.primitives]
+            over = mapping(stored.model.name).passes_over
+            objectives = [one for one in stored.model.objectives if primitive in one.primitives]
+            wanted = [one.id for one in objectives if primitive not in over.get(one.id, ())]
             if wanted and _applies(stored, primitive, facts):
                 yield _ask(stored, wanted, facts)
 
@@ -100,6 +102,8 @@ def _judge(primitive: Primitive, spoken: Sequence[Spoken]) -> PrimitiveVerdict |
     always = [one for one in spoken if all(any(v.result == "trace" for v in case) for case in one.cases)]
     if always:
         return _possible(primitive, always)
+    if primitive.id not in answered():
+        return None
     if all(v.result == "proved" for one in spoken for case in one.cases for v in case):
         return _prevented(primitive, spoken)
     missing = tuple(dict.fromkeys(fact for one in spoken for fact in one.missing))
@@ -113,9 +117,7 @@ def _possible(primitive: Primitive, spoken: Sequence[Spoken]) -> PrimitiveVerdic
     length = "1 step" if steps == 1 else f"{steps} steps"
     reason = f"trace {verdict.id} of {length}: not {verdict.sentence!r} ({model.stored.model.title})"
     sources = (f"trace:{verdict.id}", *primitive.sources)
-    return PrimitiveVerdict(
-        primitive.id, Answer.POSSIBLE, reason, model.because, (), sources, Checked.PRIMARY, "trace"
-    )
+    return PrimitiveVerdict(primitive.id, Answer.POSSIBLE, reason, model.because, (), sources, Checked.PRIMARY, "trace")
 
 
 def _prevented(primitive: Primitive, spoken: Sequence[Spoken]) -> PrimitiveVerdict:
@@ -154,3 +156,8 @@ def _sentence(stored: Stored, verdict: Verdict) -> str:
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def proved() -> ProvedVerdicts:
+    """The verdicts that come with hostproof, and the catalogue's claims behind them."""
+    return ProvedVerdicts(library())

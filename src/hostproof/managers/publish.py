@@ -1,7 +1,8 @@
 """From a model to its stored verdicts: which runs are published, and the card that goes with them.
 
 Published are: the default run; each policy flipped; each duty dropped; and, because a VM's facts may decide several policies
-at once, every combination of the policies that facts map to (`policies.toml`), under all duties. The engine is imported here and by
+at once, every combination of the policies that facts map to (`policies.toml`), under all duties; and the runs in which published
+attacks are replayed (`replays.toml`). The engine is imported here and by
 nobody who only reads.
 """
 
@@ -17,7 +18,7 @@ from hostproof.managers.engine import Model
 from hostproof.managers.engine.induction import settle
 from hostproof.managers.engine.search import Limits
 from hostproof.managers.engine.verdict import ENGINE, VerdictRecord, decide_all, digest, weakest_duties
-from hostproof.managers.policies import mapping
+from hostproof.managers.policies import mapping, replays
 from hostproof.managers.records import FORMAT, AssumptionCard, Card, ObjectiveCard, OperationCard, Stored
 from hostproof.managers.records import SwitchCard, Verdict
 from hostproof.managers.registry import Factory, technologies_of
@@ -25,7 +26,7 @@ from hostproof.managers.registry import Factory, technologies_of
 __all__ = ["LIMITS", "Run", "card", "encode", "prove_run", "runs", "stored", "weakest"]
 
 LIMITS = Limits(states=90_000, seconds=120.0)
-"""Of a search: the number of states decides, so that a slower machine finds the same. A third of it where a policy is flipped
+"""Of a search: the number of states decides, so that a slower machine finds the same. A sixth of it where a policy is flipped
 that no fact of a VM maps to: that is a mutant, whose other objectives are of no interest."""
 MAX_MAPPED = 5
 _LINE = msgspec.json.Encoder(order="deterministic")
@@ -52,6 +53,11 @@ def runs(model: Model, factory: Factory) -> list[Run]:
         if len(changed) > 1:
             found.append(Run(changed))
     found += [Run({}, (duty,)) for duty in model.duties]
+    for replay in replays().values():
+        for scene in (*replay.found, *replay.gone):
+            run = Run({name: on for name, on in scene.policy.items() if on != defaults.get(name)}, tuple(scene.without))
+            if scene.model == factory.key and run not in found:
+                found.append(run)
     return found
 
 
@@ -84,7 +90,7 @@ def card(model: Model, factory: Factory) -> Card:
 def prove_run(model: Model, factory: Factory, run: Run, objectives: Sequence[str] | None = None) -> list[Verdict]:
     """The verdicts of one run, now."""
     mutant = factory.version or any(name not in mapping(factory.key).policies for name in run.policy)
-    limits = Limits(states=LIMITS.states // 3, seconds=LIMITS.seconds) if mutant else LIMITS
+    limits = Limits(states=LIMITS.states // 6, seconds=LIMITS.seconds) if mutant else LIMITS
     found = decide_all(model, objectives, run.policy, run.without, factory.sizes(model), limits)
     return [_stored(record) for record in found.values()]
 

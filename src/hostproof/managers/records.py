@@ -9,7 +9,7 @@ until somebody asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -171,11 +171,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
         """The trace, decoded now. Raises InputError where it is none."""
         try:
             return msgspec.json.decode(self.trace, type=TraceRecord | None)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"not a trace: {error}", place=Place(f"verdict {self.id}")) from None
 
 
-class Stored(Struct, frozen=True, forbid_unknown_fields=True):
+class Stored(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """One file of verdicts."""
 
     format: str
@@ -184,13 +184,19 @@ class Stored(Struct, frozen=True, forbid_unknown_fields=True):
     """Per objective that is proved: every minimal set of duties under which it is."""
     verdicts: Annotated[list[Verdict], Meta(max_length=MAX_VERDICTS)]
 
-    def run(self, policy: Mapping[str, bool], duties: tuple[str, ...]) -> dict[str, Verdict]:
+    def run(self, policy: Mapping[str, bool], duties: tuple[str, ...]) -> Mapping[str, Verdict]:
         """The verdicts under exactly this policy and these duties, by objective; empty where it is not published."""
-        wanted = dict(policy)
-        return {one.objective: one for one in self.verdicts if one.duties == duties and one.policy == wanted}
+        return self._runs.get((frozenset(policy.items()), duties), {})
+
+    @cached_property
+    def _runs(self) -> dict[tuple[frozenset[tuple[str, bool]], tuple[str, ...]], dict[str, Verdict]]:
+        found: dict[tuple[frozenset[tuple[str, bool]], tuple[str, ...]], dict[str, Verdict]] = {}
+        for one in self.verdicts:
+            found.setdefault((frozenset(one.policy.items()), one.duties), {})[one.objective] = one
+        return found
 
     @property
-    def default(self) -> dict[str, Verdict]:
+    def default(self) -> Mapping[str, Verdict]:
         """The verdicts under the default policy and all duties."""
         return self.run(self.model.policies, self.model.duties)
 
@@ -207,7 +213,7 @@ def decode(data: bytes, name: str) -> Stored:
         raise InputError(f"verdicts are larger than {MAX_BYTES >> 20} MiB", place=place)
     try:
         stored = msgspec.json.decode(data, type=Stored)
-    except (msgspec.DecodeError, RecursionError) as error:  # ValidationError is a DecodeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # ValidationError is a DecodeError
         message, _, path = str(error).partition(" - at ")
         raise InputError(
             f"not a file of verdicts: {message[:300]}",
@@ -233,20 +239,36 @@ class Library:
 
     files: tuple[Traversable, ...]
 
+    _read: dict[str, Stored] = field(default_factory=dict, compare=False, repr=False)
+
     @cached_property
     def by_model(self) -> dict[str, Stored]:
         """Every model by name. Raises InputError where a file is broken."""
-        return {file.name.removesuffix(".json"): decode(file.read_bytes(), file.name) for file in self.files}
+        return self._models("")
+
+    def _models(self, prefix: str) -> dict[str, Stored]:
+        """The models whose name begins so, in the order of the files."""
+        for file in self.files:
+            name = file.name.removesuffix(".json")
+            if name.startswith(prefix) and name not in self._read:
+                self._read[name] = decode(file.read_bytes(), file.name)
+        names = [file.name.removesuffix(".json") for file in self.files]
+        return {name: self._read[name] for name in names if name.startswith(prefix)}
 
     def of(self, technology: str, version: str = "") -> list[Stored]:
-        """The models that speak about a technology (of another version), the memory core first."""
-        own = [one for one in self.by_model.values() if technology in one.model.technologies]
+        """The models that speak about a technology (of another version), the memory core first.
+
+        Their names begin with the technology's, so that no other file is read.
+        """
+        own = [one for one in self._models(technology).values() if technology in one.model.technologies]
         own = [one for one in own if one.model.variant == version]
         return sorted(own, key=lambda one: (one.model.name.partition("@")[0] != technology, one.model.name))
 
     def versions(self, technology: str) -> list[str]:
         """Versions of a technology beside the one that the ledger asks."""
-        return sorted({one.model.variant for one in self.by_model.values() if technology in one.model.technologies} - {""})
+        return sorted(
+            {one.model.variant for one in self.by_model.values() if technology in one.model.technologies} - {""}
+        )
 
     @property
     def technologies(self) -> list[str]:

@@ -24,7 +24,7 @@ __all__ = ["TECHNOLOGIES", "Factory", "every", "factories", "technologies_of"]
 class Factory:
     """A function that gives a model: in `models/MODULE.py`, called with these words.
 
-    `key` names the model's verdicts. `version` is empty for the version that the ledger asks; the other versions of a
+    `key` names the model's verdicts and begins with the technology's id. `version` is empty for the version that the ledger asks; the other versions of a
     technology are proved with their defaults only.
     """
 
@@ -76,8 +76,12 @@ def _pkvm(technology: str, module: str, versions: tuple[str, ...]) -> tuple[Fact
 _TABLE: dict[str, tuple[Factory, ...]] = {
     "kvm": (Factory("kvm", "kvm"),),
     "sev": _amd("sev", "sev"),
-    "sev-es": _amd("sev-es", "sev_es"),
-    "sev-snp": (*_amd("sev-snp", "sev_snp", ("MetadataEntry", 1)), Factory("sev-snp-guest-requests", "amd_guest_requests")),
+    "sev-es": (*_amd("sev-es", "sev_es"), Factory("sev-es-ghcb", "sev_es", (), "exchange")),
+    "sev-snp": (
+        *_amd("sev-snp", "sev_snp", ("MetadataEntry", 1)),
+        Factory("sev-snp-ghcb", "sev_es", (), "exchange"),
+        Factory("sev-snp-guest-requests", "amd_guest_requests"),
+    ),
     "tdx": (
         Factory("tdx", "tdx_memory"),
         *(Factory(f"tdx-{part}", f"tdx_{part}") for part in ("vcpu", "launch", "migration")),

@@ -17,7 +17,7 @@ from hostproof.report.page import Page, capture, finished
 from hostproof.report.trace_story import differs, narrate
 from hostproof.report.words import count
 
-__all__ = ["Coverage", "Told", "cell", "coverage_text", "render_prove", "to_text", "verdict_text"]
+__all__ = ["Coverage", "Told", "attack_text", "cell", "coverage_text", "render_prove", "to_text", "verdict_text"]
 
 _STYLES = {"proved": "green", "duties": "cyan", "?": "yellow", "-": "dim"}
 _WIDE = 11
@@ -210,4 +210,32 @@ def coverage_text(coverage: Coverage, *, width: int = 100, color: bool = False, 
         page.item(f"{', '.join(told)}{more}", label=f"  {attack}", column=28)
     page.heading("OUTSIDE OF BOTH: code of drivers and guests, launch inputs, side channels that no model names")
     page.item(", ".join(coverage.others) or "none", indent=2)
+    return finished(console)
+
+
+def attack_text(
+    story: str,
+    sentences: Sequence[str],
+    broken: Sequence[str],
+    traces: Sequence[tuple[Stored, Verdict]],
+    *,
+    width: int = 100,
+    color: bool = False,
+) -> str:
+    """What the models say of one published attack; empty where they say nothing."""
+    if not sentences and not broken:
+        return ""
+    console = capture(width, color)
+    page = Page(console)
+    if sentences:
+        page.heading("IN THE MODELS")
+        page.item(story, indent=2)
+        for sentence in sentences:
+            page.item(f"- {sentence}", indent=2, column=4)
+    if broken:
+        page.heading("ASSUMPTIONS OF PROOFS THAT IT BREAKS")
+        for name in broken:
+            page.item(f"- {name}", indent=2, column=4)
+    for stored, verdict in traces:
+        narrate(stored, verdict, page)
     return finished(console)

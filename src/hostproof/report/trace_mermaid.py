@@ -12,7 +12,7 @@ from hostproof.report.words import shorten
 
 __all__ = ["render"]
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.()=[]/_-+'")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,.:()=[]/_-+'")
 _LANES = {"host": "host", "guest": "guest", "cpu": "processor", "dma": "device", "manager": "security manager"}
 _MAX_CHANGES = 8
 
