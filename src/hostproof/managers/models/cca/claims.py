@@ -80,11 +80,17 @@ def _boundary_objectives(m: ModelBuilder, x: State) -> None:
     (s,) = Granule.names("s")
     seen = ("side-channels", *_RESTS_ON)
     m.objective("M1", x.disclosed, "nobody else learns private data", seen, ["read-private-memory"])
-    m.objective("M2", x.observed, "the host reads nothing of the Realm world, not even ciphertext", seen, ["read-ciphertext"])
+    m.objective(
+        "M2", x.observed, "the host reads nothing of the Realm world, not even ciphertext", seen, ["read-ciphertext"]
+    )
     m.objective("R1.memory", x.registers_disclosed, "nobody else reads a REC", seen, ["read-registers"])
     context = x.state[s].is_in(GranuleState.REC, GranuleState.REC_AUX)
     changed = exists([s], all_of(context, x.content[s] != Content.REGISTERS))
     m.objective("R2.memory", changed, "nobody else writes a REC", _RESTS_ON, ["write-registers"])
+    metadata = x.state[s].is_in(GranuleState.RD, GranuleState.RTT)
+    written = exists([s], all_of(metadata, x.content[s] == Content.HOST))
+    lies = "nobody else writes a realm's descriptor or tables"
+    m.objective("M3.metadata", written, lies, _RESTS_ON, ["corrupt-private-memory", "firmware-command"])
     m.objective("D1", x.dma_hit, "no device reaches data of the realm", _RESTS_ON, ["dma-private"])
     shared = exists([s], all_of(x.content[s] == Content.MISPLACED, x.gpt[s] == Gpt.NS))
     m.objective("T1", shared, "no secret lies in shared memory", (), ["observe-shared-memory"])
@@ -105,6 +111,8 @@ def _invariants(m: ModelBuilder, x: State) -> None:
 
     own = all_of(x.state[s] == GranuleState.DATA, ~x.other[s])
     pair("mapped is the realm's", mapped, own, "only a delegated granule becomes DATA, for one realm")
+    theirs = forall([s], implies(x.other[s], x.state[s] == GranuleState.DATA))
+    m.invariant("another realm has DATA", theirs, "the same for the host's realms")
     one = forall([s, t, g], implies(all_of(x.maps[s, g], x.maps[t, g]), s == t))
     m.invariant("one granule per address", one, "an entry is assigned once")
     back = forall([s, g, h], implies(all_of(x.maps[s, g], x.maps[s, h]), g == h))
@@ -117,7 +125,9 @@ def _invariants(m: ModelBuilder, x: State) -> None:
     pair("used is not wiped", live, x.content[s] != Content.WIPED, "a used address keeps its page or is DESTROYED")
     pair("used is its own", all_of(live, x.holds_data(s)), x.origin[s] == g, "it was written here")
     pair("used is fresh", all_of(live, x.holds_data(s)), x.fresh[s], "and last")
-    pair("data is its own", all_of(mapped, x.holds_data(s)), x.origin[s] == g, "what is mapped was wiped or written here")
+    pair(
+        "data is its own", all_of(mapped, x.holds_data(s)), x.origin[s] == g, "what is mapped was wiped or written here"
+    )
     pair("data is fresh", all_of(mapped, x.holds_data(s)), x.fresh[s], "and nobody else writes at this address")
     kind = x.content[s].is_in(Content.WIPED, Content.IMAGE, Content.REALM)
     pair("nothing foreign", mapped, kind, "unmeasured content is refused, the rest is wiped")
@@ -128,9 +138,16 @@ def _invariants(m: ModelBuilder, x: State) -> None:
     every("believed is not EMPTY", x.believed[g], x.ripas[g] != Ripas.EMPTY, "only the realm makes an address EMPTY")
     young = x.realm.is_in(Realm.NULL, Realm.NEW)
     every("a new realm asks nothing", young, x.asked[g] == Asked.NOTHING, "a request needs a realm that runs")
-    every("applied is not EMPTY", x.asked[g] == Asked.APPLIED, x.ripas[g] != Ripas.EMPTY, "what was applied is told before it is asked again")
+    every(
+        "applied is not EMPTY",
+        x.asked[g] == Asked.APPLIED,
+        x.ripas[g] != Ripas.EMPTY,
+        "what was applied is told before it is asked again",
+    )
     every("given up", x.asked[g] == Asked.EMPTY, ~x.believed[g], "the realm gave up what it asks to be EMPTY")
-    every("may be replaced", x.asked[g] == Asked.RAM_CHANGE_DESTROYED, ~x.used[g], "the flag is kept where there is data")
+    every(
+        "may be replaced", x.asked[g] == Asked.RAM_CHANGE_DESTROYED, ~x.used[g], "the flag is kept where there is data"
+    )
 
 
 def _boundary_invariants(m: ModelBuilder, x: State) -> None:
@@ -148,10 +165,14 @@ def _boundary_invariants(m: ModelBuilder, x: State) -> None:
     every("Realm is delegated", x.gpt[s] == Gpt.REALM, realm, "no other agent makes a granule Realm")
     context = x.state[s].is_in(GranuleState.REC, GranuleState.REC_AUX)
     every("REC holds registers", context, x.content[s] == Content.REGISTERS, "only the RMM writes a REC")
-    other = all_of(x.state[s] == GranuleState.DATA, x.other[s])
+    rmm = x.state[s].is_in(GranuleState.RD, GranuleState.RTT)
+    every("metadata is the RMM's", rmm, x.content[s] != Content.HOST, "only the RMM writes descriptors and tables")
+    other = x.other[s]
     for what, content in (("data", Content.REALM), ("registers", Content.REGISTERS)):
         free = x.content[s] != content
         every(f"undelegated holds no {what}", ~realm, free, "undelegation wipes")
         every(f"another realm holds no {what}", other, free, "a granule is wiped on its way through DELEGATED")
     m.invariant("nothing misplaced", forall([s], x.content[s] != Content.MISPLACED), "the realm shares knowingly")
-    m.invariant("bus sees ciphertext", forall([s], implies(~x.mpe, x.content[s] != Content.REALM)), "where memory is encrypted")
+    m.invariant(
+        "bus sees ciphertext", forall([s], implies(~x.mpe, x.content[s] != Content.REALM)), "where memory is encrypted"
+    )

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from hostproof.managers.engine import Caller, ModelBuilder, Name, OperationBuilder, Term, all_of, any_of, choose, implies
+from hostproof.managers.engine import (
+    Caller,
+    ModelBuilder,
+    Name,
+    OperationBuilder,
+    Term,
+    all_of,
+    any_of,
+    choose,
+    implies,
+)
 from hostproof.managers.models.cca.granules import INPUT
 from hostproof.managers.models.cca.state import (
     Asked,
@@ -36,7 +46,6 @@ def data(m: ModelBuilder, x: State) -> None:
 
 def _map(op: OperationBuilder, x: State, s: Name, g: Name) -> None:
     op.set(x.state[s], GranuleState.DATA)
-    op.set(x.other[s], False)
     op.set(x.maps[s, g], True)
     op.set(x.assigned[g], True)
 
@@ -51,7 +60,9 @@ def _newest(op: OperationBuilder, x: State, s: Name, g: Name, content: Term) -> 
 
 
 def _create(m: ModelBuilder, x: State) -> None:
-    sentence = "The RMM copies a page of the image into the new realm and measures address and content, or address alone."
+    sentence = (
+        "The RMM copies a page of the image into the new realm and measures address and content, or address alone."
+    )
     with m.operation("RMI_DATA_CREATE", Caller.HOST, sentence, "RMMSPEC: B4.3.1") as op:
         s, g, measure = op.parameter("data", Granule), op.parameter("ipa", Ipa), op.parameter("flags", Measure)
         op.guard("data_state", x.state[s] == GranuleState.DELEGATED, INPUT, "RMMSPEC: B4.3.1.2")
@@ -88,7 +99,9 @@ def _destroy(m: ModelBuilder, x: State) -> None:
 
 
 def _ripas(m: ModelBuilder, x: State) -> None:
-    with m.operation("RMI_RTT_INIT_RIPAS", Caller.HOST, "An address of the new realm is RAM, measured.", "RMMSPEC: B4.3.18") as op:
+    with m.operation(
+        "RMI_RTT_INIT_RIPAS", Caller.HOST, "An address of the new realm is RAM, measured.", "RMMSPEC: B4.3.18"
+    ) as op:
         g = op.parameter("ipa", Ipa)
         op.guard("realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.18.2")
         known = "an address that is assigned in a new realm holds a wiped page or the image"
@@ -105,7 +118,12 @@ def _ripas(m: ModelBuilder, x: State) -> None:
         op.guard("base_bound", asked, INPUT, "RMMSPEC: B4.3.21.2, top_bound the same for the end of the range")
         keeps = implies(x.asked[g] == safe, x.ripas[g] != Ripas.DESTROYED)
         op.guard("no_progress", keeps, _RTT, "RMMSPEC: B4.3.21.2, A5.4, B3.75 stop_at_destroyed")
-        op.set(x.stale[s, g], True, when=all_of(~x.tlbi, x.maps[s, g], x.ripas[g] == Ripas.RAM, x.asked[g] == empty), each=[s])
+        op.set(
+            x.stale[s, g],
+            True,
+            when=all_of(~x.tlbi, x.maps[s, g], x.ripas[g] == Ripas.RAM, x.asked[g] == empty),
+            each=[s],
+        )
         op.set(x.ripas[g], choose(x.asked[g] == empty, Ripas.EMPTY, Ripas.RAM))
         op.set(x.asked[g], choose(x.asked[g] == empty, Asked.NOTHING, Asked.APPLIED))
     sentence = "The RMM reports how far the RIPAS change went, and whether the host rejected it."
@@ -135,7 +153,7 @@ def _ask(m: ModelBuilder, x: State) -> None:
 
 
 def _asking(op: OperationBuilder, x: State, g: Name) -> None:
-    op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs", redundant="nobody else can ask")
+    op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs")
     op.guard("one request", x.asked[g] == Asked.NOTHING, source="RMMSPEC: A5.4, one change per REC", redundant=_ONE)
 
 
@@ -146,19 +164,36 @@ def _use(m: ModelBuilder, x: State) -> None:
     sentence = "The realm writes its data at a protected address."
     with m.operation("write protected", Caller.GUEST, sentence, "RMMSPEC: A5.2.3, A5.3.1") as op:
         s, g = op.parameter("s", Granule), op.parameter("g", Ipa)
-        op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs")
+        op.guard(
+            "running",
+            x.realm == Realm.ACTIVE,
+            source="the realm runs",
+            redundant=_EARLY,
+        )
         op.guard("valid", x.valid(s, g), "REC exit due to Data Abort, or SEA", "RMMSPEC: A5.3.1")
         op.guard("gpc", x.gpt[s] == Gpt.REALM, "Granule Protection Fault", "RMMSPEC: A2.2.3.1", redundant=_MAPPED)
-        op.guard("believed", x.believed[g], source="a realm uses what it holds to be RAM")
+        op.guard(
+            "believed",
+            x.believed[g],
+            source="a realm uses what it holds to be RAM",
+            redundant=_GIVEN_UP,
+        )
         op.guard("alone", implies(x.alone, x.asked[g] == Asked.NOTHING), source="duty")
         _newest(op, x, s, g, Content.REALM)
         op.set(x.used[g], True)
     sentence = "The realm writes at an unprotected address, where the host mapped a granule of its choice."
     with m.operation("write unprotected", Caller.GUEST, sentence, "RMMSPEC: A5.2.6") as op:
         s = op.parameter("s", Granule)
-        op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs", redundant="what is written there is the host's anyway")
+        op.guard(
+            "running",
+            x.realm == Realm.ACTIVE,
+            source="the realm runs",
+            redundant="what is written there is the host's anyway",
+        )
         op.guard("gpc", x.gpt[s] == Gpt.NS, "Granule Protection Fault", "RMMSPEC: A5.2.6")
         op.set(x.content[s], choose(x.shares, Content.HOST, Content.MISPLACED))
 
 
 _MAPPED = "a valid mapping points to a DATA granule, which is in the Realm physical address space"
+_EARLY = "what it holds to be RAM is RAM, before it runs too"
+_GIVEN_UP = "RAM that it gave up and uses is RAM"

@@ -6,8 +6,21 @@ the `REALM`, `ANSWER` of the host where the realm asked for one, `HOST` where it
 
 from __future__ import annotations
 
-from hostproof.managers.engine import Caller, Model, ModelBuilder, Name, OperationBuilder, Sort, Term, all_of, any_of, choose
-from hostproof.managers.engine import exists, forall, implies
+from hostproof.managers.engine import (
+    Caller,
+    Model,
+    ModelBuilder,
+    Name,
+    OperationBuilder,
+    Sort,
+    Term,
+    all_of,
+    any_of,
+    choose,
+    exists,
+    forall,
+    implies,
+)
 from hostproof.managers.models.cca.claims import assume
 
 __all__ = ["execution"]
@@ -49,12 +62,27 @@ class _State:
         self.feature = m.scalar("feature", Source, "NOTHING", "who told it which features it has")
         (v,) = Rec.names("w")
         here = self.phase[v] != Phase.NULL
-        for variable in (self.runnable, self.other, self.gprs, self.exit, self.shown, self.pending, self.interrupt, self.progress):
+        for variable in (
+            self.runnable,
+            self.other,
+            self.gprs,
+            self.exit,
+            self.shown,
+            self.pending,
+            self.interrupt,
+            self.progress,
+        ):
             m.alive(variable, [v], here)
-        self.zero = m.policy("EXIT_GPRS_ZERO", "exit.gprs are zero unless the realm passed something", True, "RMMSPEC: A4.3.3")
-        self.rim = m.duty("rim_is_checked", "a verifier refuses a realm whose RIM is not the agreed one", "RMMSPEC: A7.1.1")
+        self.zero = m.policy(
+            "EXIT_GPRS_ZERO", "exit.gprs are zero unless the realm passed something", True, "RMMSPEC: A4.3.3"
+        )
+        self.rim = m.duty(
+            "rim_is_checked", "a verifier refuses a realm whose RIM is not the agreed one", "RMMSPEC: A7.1.1"
+        )
         self.asks_rmm = m.duty(
-            "asks_the_rmm", "the realm learns its features from ID registers and RSI, not from the host", "RMMSPEC: A2.1.2.3, A3.1"
+            "asks_the_rmm",
+            "the realm learns its features from ID registers and RSI, not from the host",
+            "RMMSPEC: A2.1.2.3, A3.1",
         )
 
     def runs(self, v: Term) -> Term:
@@ -76,14 +104,20 @@ def execution() -> Model:
 
 
 def _life(m: ModelBuilder, x: _State) -> None:
-    with m.operation("RMI_REC_CREATE", Caller.HOST, "The host makes a REC with registers of its choice.", "RMMSPEC: B4.3.12") as op:
+    with m.operation(
+        "RMI_REC_CREATE", Caller.HOST, "The host makes a REC with registers of its choice.", "RMMSPEC: B4.3.12"
+    ) as op:
         v, flags, chosen = op.parameter("rec", Rec), op.parameter("flags", Runnable), op.parameter("params", Chosen)
         op.guard("rec_state", x.phase[v] == Phase.NULL, _INPUT, "RMMSPEC: B4.3.12.2, DELEGATED", redundant=_TWO_USES)
         op.guard("realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.12.2")
-        op.guard("params", chosen.is_in(Chosen.MEASURED, Chosen.HOST), source="the host's choice", redundant="not a rule")
+        op.guard(
+            "params", chosen.is_in(Chosen.MEASURED, Chosen.HOST), source="the host's choice", redundant="not a rule"
+        )
         agreed = any_of(flags == Runnable.NOT_RUNNABLE, chosen == Chosen.MEASURED)
         measured = all_of(x.rim, x.realm == Realm.NEW)
-        op.guard("rim.agreed", implies(measured, agreed), source="duty of the verifier: B4.3.12.4 measures a runnable REC")
+        op.guard(
+            "rim.agreed", implies(measured, agreed), source="duty of the verifier: B4.3.12.4 measures a runnable REC"
+        )
         _make(op, x, v, False)
         op.set(x.runnable[v], flags == Runnable.RUNNABLE)
         op.set(x.gprs[v], chosen)
@@ -106,6 +140,8 @@ def _life(m: ModelBuilder, x: _State) -> None:
         op.set(x.phase[v], Phase.NULL)
 
 
+_HAS_RUN = "it has run: the registers are its own"
+_LEFT = "a vCPU that waits for this answer has left"
 _TWO_USES = "the memory model has what this guard protects: a granule has one use"
 
 
@@ -128,10 +164,18 @@ def _entering(op: OperationBuilder, x: _State, first: bool = True) -> Name:
     where, ours = "RMMSPEC: B4.3.14.2", ~x.other[v]
     nothing = "what is no REC has no registers to run with; the memory model has what a granule holds"
     op.guard("rec_gran_state", x.phase[v] != Phase.NULL, _INPUT, where, redundant=nothing)
-    op.guard("realm_new", implies(ours, x.realm != Realm.NEW), _REALM, where, redundant="a REC of a new realm is measured or off")
-    op.guard("system_off", implies(ours, x.realm != Realm.SYSTEM_OFF), _REALM, where, redundant="it would go on where it was")
-    op.guard("rec_state", x.phase[v] != Phase.RUNNING, _REC, where)
-    op.guard("rec_runnable", x.runnable[v], _REC, where, redundant="" if first else "it has run: the registers are its own")
+    op.guard(
+        "realm_new",
+        implies(ours, x.realm != Realm.NEW),
+        _REALM,
+        where,
+        redundant="a REC of a new realm is measured or off",
+    )
+    op.guard(
+        "system_off", implies(ours, x.realm != Realm.SYSTEM_OFF), _REALM, where, redundant="it would go on where it was"
+    )
+    op.guard("rec_state", x.phase[v] != Phase.RUNNING, _REC, where, redundant="" if first else _LEFT)
+    op.guard("rec_runnable", x.runnable[v], _REC, where, redundant="" if first else _HAS_RUN)
     op.guard("rec_psci", ~x.pending[v], _REC, where, redundant="the realm would see its own arguments as the answer")
     twice = x.phase[v] == Phase.RUNNING
     op.set(x.gprs[v], Chosen.HOST, when=twice)
@@ -186,7 +230,9 @@ def _psci(m: ModelBuilder, x: _State) -> None:
         itself = "a caller runs, so it is on, and a call about itself changes nothing"
         op.guard("alias", v != w, _INPUT, where, redundant=itself)
         op.guard("calling_state", x.phase[v] != Phase.NULL, _INPUT, where, redundant="only a REC has a call pending")
-        op.guard("target_state", x.phase[w] != Phase.NULL, _INPUT, where, redundant="a REC that is made sets its registers")
+        op.guard(
+            "target_state", x.phase[w] != Phase.NULL, _INPUT, where, redundant="a REC that is made sets its registers"
+        )
         op.guard("pending", x.pending[v], _INPUT, where)
         op.guard("owner", x.other[v] == x.other[w], _INPUT, where)
         op.guard("target", x.wants[v, w], _INPUT, where)
@@ -200,12 +246,20 @@ def _psci(m: ModelBuilder, x: _State) -> None:
         op.set(x.pending[v], False)
         op.set(x.wants[v, w], False)
     (u,) = Rec.names("u")
-    with m.operation("PSCI_CPU_ON", Caller.GUEST, "A vCPU asks for another; the call leaves to the host.", "RMMSPEC: A4.3.7, B6.3.3") as op:
+    with m.operation(
+        "PSCI_CPU_ON", Caller.GUEST, "A vCPU asks for another; the call leaves to the host.", "RMMSPEC: A4.3.7, B6.3.3"
+    ) as op:
         v, w = op.parameter("v", Rec), op.parameter("target_cpu", Rec)
         op.guard("running", x.phase[v] == Phase.RUNNING, source="it runs", redundant=_SAME)
         itself = "a vCPU does not turn itself on"
         op.guard("target", v != w, "PSCI_ALREADY_ON", "RMMSPEC: B6.3.3.2 runnable", redundant=itself)
-        op.guard("runnable", ~x.runnable[w], "PSCI_ALREADY_ON", "RMMSPEC: B6.3.3.2", redundant="RMI_PSCI_COMPLETE looks again")
+        op.guard(
+            "runnable",
+            ~x.runnable[w],
+            "PSCI_ALREADY_ON",
+            "RMMSPEC: B6.3.3.2",
+            redundant="RMI_PSCI_COMPLETE looks again",
+        )
         _leave(op, x, v, Exit.PSCI, Shown.ARGUMENTS)
         op.set(x.pending[v], True)
         op.set(x.wants[v, u], False, each=[u])
@@ -240,9 +294,21 @@ def _exits(m: ModelBuilder, x: _State) -> None:
     for name, exit, shown, sentence, source in (
         ("RSI_HOST_CALL", Exit.HOST_CALL, Shown.ARGUMENTS, "A vCPU calls the host with arguments.", "B5.3.4, A4.3.9"),
         ("read unprotected", Exit.READ, hidden, "A vCPU loads from a device that the host emulates.", "A4.3.4.3"),
-        ("write unprotected", Exit.WRITE, Shown.ONE_REGISTER, "A vCPU stores to a device that the host emulates.", "A4.3.4.3"),
+        (
+            "write unprotected",
+            Exit.WRITE,
+            Shown.ONE_REGISTER,
+            "A vCPU stores to a device that the host emulates.",
+            "A4.3.4.3",
+        ),
         ("access unprotected", Exit.ABORT_UNPROTECTED, hidden, "An access that cannot be emulated.", "A4.3.4.3"),
-        ("access protected", Exit.ABORT_PROTECTED, hidden, "The address has no page, or is DESTROYED.", "A4.3.4.3, A5.2.3"),
+        (
+            "access protected",
+            Exit.ABORT_PROTECTED,
+            hidden,
+            "The address has no page, or is DESTROYED.",
+            "A4.3.4.3, A5.2.3",
+        ),
     ):
         with m.operation(name, Caller.GUEST, sentence, f"RMMSPEC: {source}") as op:
             v = op.parameter("v", Rec)
@@ -254,7 +320,9 @@ _SAME = "what it shows and asks for is the same at any time"
 
 
 def _inside(m: ModelBuilder, x: _State) -> None:
-    with m.operation("run", Caller.GUEST, "A vCPU computes; a register may hold what looks like a vCPU.", "RMMSPEC: A2.1.2") as op:
+    with m.operation(
+        "run", Caller.GUEST, "A vCPU computes; a register may hold what looks like a vCPU.", "RMMSPEC: A2.1.2"
+    ) as op:
         v, w = op.parameter("v", Rec), op.parameter("gprs1", Rec)
         op.guard("running", x.runs(v), source="it runs", redundant="it would only compute more")
         op.set(x.wants[v, w], True)
@@ -280,10 +348,14 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     (v,) = Rec.names("v")
     shows = all_of(~x.other[v], x.shown[v] == Shown.REGISTERS)
     seen = ("side-channels", *_RESTS_ON)
-    m.objective("R1", exists([v], shows), "the host learns registers only where the realm passes them", seen, ["read-registers"])
+    m.objective(
+        "R1", exists([v], shows), "the host learns registers only where the realm passes them", seen, ["read-registers"]
+    )
     chosen = all_of(x.runs(v), x.gprs[v] == Chosen.HOST)
     rests = (*_RESTS_ON, "hash-is-collision-free")
-    m.objective("R2", exists([v], chosen), "no vCPU runs with registers that the host chose", rests, ["write-registers"])
+    m.objective(
+        "R2", exists([v], chosen), "no vCPU runs with registers that the host chose", rests, ["write-registers"]
+    )
     m.objective("X1.exception", x.aborted, "no exception that the realm did not cause", _RESTS_ON, ["inject-exception"])
     injected = exists([v], all_of(x.runs(v), x.interrupt[v] == Interrupt.CHOSEN))
     m.objective("X1.interrupt", injected, "only interrupts that the realm expects", _RESTS_ON, ["inject-interrupt"])
@@ -293,10 +365,16 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     m.objective("A1", waits, "a vCPU that was interrupted runs on", (), ["withhold-resources"])
 
     here, ours = x.phase[v] != Phase.NULL, ~x.other[v]
-    m.invariant("nothing shown", forall([v], implies(here, x.shown[v] != Shown.REGISTERS)), "exits carry what was passed")
-    m.invariant("shown is alive", forall([v], implies(~here, x.shown[v] != Shown.REGISTERS)), "and nothing is left of a REC")
+    m.invariant(
+        "nothing shown", forall([v], implies(here, x.shown[v] != Shown.REGISTERS)), "exits carry what was passed"
+    )
+    m.invariant(
+        "shown is alive", forall([v], implies(~here, x.shown[v] != Shown.REGISTERS)), "and nothing is left of a REC"
+    )
     own = all_of(here, ours, x.runnable[v])
-    m.invariant("own registers", forall([v], implies(own, x.gprs[v] != Chosen.HOST)), "measured, computed, or asked for")
+    m.invariant(
+        "own registers", forall([v], implies(own, x.gprs[v] != Chosen.HOST)), "measured, computed, or asked for"
+    )
     running = implies(x.phase[v] == Phase.RUNNING, x.runnable[v])
     m.invariant("running is runnable", forall([v], running), "only a runnable REC is entered")
     m.invariant("no abort", ~x.aborted, "an abort answers an access to unprotected memory")

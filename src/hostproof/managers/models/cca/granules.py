@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hostproof.managers.engine import Caller, ModelBuilder, Name, OperationBuilder, Term, all_of, any_of
-from hostproof.managers.models.cca.state import Content, Gpt, Granule, GranuleState, Ipa, State
+from hostproof.managers.engine import Caller, ModelBuilder, Name, OperationBuilder, any_of
+from hostproof.managers.models.cca.state import Content, Gpt, Granule, GranuleState, State
 
-__all__ = ["INPUT", "granules", "to_state"]
+__all__ = ["INPUT", "granules"]
 
 INPUT = "RMI_ERROR_INPUT"
 _GPF = "Granule Protection Fault"
@@ -17,13 +17,6 @@ def granules(m: ModelBuilder, x: State) -> None:
     _accesses(m, x)
     _devices(m, x)
     _other_realms(m, x)
-
-
-def to_state(op: OperationBuilder, x: State, s: Term, state: Term, content: Term | None = None) -> None:
-    """The granule takes a lifecycle state; leaving DELEGATED for it, it is wiped (RMMSPEC: A2.2.4)."""
-    op.set(x.state[s], state)
-    if content is not None:
-        op.set(x.content[s], content)
 
 
 def _delegation(m: ModelBuilder, x: State) -> None:
@@ -48,8 +41,18 @@ def _delegation(m: ModelBuilder, x: State) -> None:
     for name, before, after in (("to Secure", Gpt.NS, Gpt.OTHER), ("to Non-secure", Gpt.OTHER, Gpt.NS)):
         with m.operation(f"GPT {name}", Caller.HOST, sentence, "RMMSPEC: A2.2.3.1") as op:
             s = op.parameter("s", Granule)
-            op.guard("gpt.undelegated", x.state[s] == GranuleState.UNDELEGATED, source="RMMSPEC: A2.2.3.1", redundant="as gpt")
-            op.guard("gpt.from", x.gpt[s] == before, source="RMMSPEC: A2.2.3.1", redundant="an undelegated granule is not REALM")
+            op.guard(
+                "gpt.undelegated",
+                x.state[s] == GranuleState.UNDELEGATED,
+                source="RMMSPEC: A2.2.3.1",
+                redundant="as gpt",
+            )
+            op.guard(
+                "gpt.from",
+                x.gpt[s] == before,
+                source="RMMSPEC: A2.2.3.1",
+                redundant="an undelegated granule is not REALM",
+            )
             op.set(x.gpt[s], after)
 
 
@@ -72,7 +75,6 @@ def _accesses(m: ModelBuilder, x: State) -> None:
 
 
 def _devices(m: ModelBuilder, x: State) -> None:
-    (g,) = Ipa.names("h")
     for name in ("device read", "device write"):
         with m.operation(name, Caller.DMA, "A device of the host reaches a granule.", "RMM") as op:
             s = op.parameter("s", Granule)
@@ -103,14 +105,17 @@ def _other_realms(m: ModelBuilder, x: State) -> None:
         op.set(x.content[s], x.content[t])
         op.set(x.origin[s], x.origin[t])
         op.set(x.fresh[s], x.fresh[t])
-    mine = all_of
-    with m.operation("another realm", Caller.HOST, "A realm of the host's reads and writes its own page.", "RMMSPEC: A5.3.1") as op:
+    with m.operation(
+        "another realm", Caller.HOST, "A realm of the host's reads and writes its own page.", "RMMSPEC: A5.3.1"
+    ) as op:
         s = op.parameter("s", Granule)
-        op.guard("rtt.own", mine(x.state[s] == data, x.other[s]), "REC exit", "RMMSPEC: A2.2.2, the owner of a DATA granule")
+        op.guard("rtt.own", x.other[s], "REC exit", "RMMSPEC: A2.2.2, the owner of a DATA granule")
         _taken(op, x, s)
         op.set(x.content[s], Content.HOST)
-    with m.operation("RMI_DATA_DESTROY (another realm)", Caller.HOST, "The host takes it back.", "RMMSPEC: B4.3.3") as op:
+    with m.operation(
+        "RMI_DATA_DESTROY (another realm)", Caller.HOST, "The host takes it back.", "RMMSPEC: B4.3.3"
+    ) as op:
         s = op.parameter("data", Granule)
-        own = mine(x.state[s] == data, x.other[s])
-        op.guard("rtte_state", own, "RMI_ERROR_RTT", "RMMSPEC: B4.3.3.2")
+        op.guard("rtte_state", x.other[s], "RMI_ERROR_RTT", "RMMSPEC: B4.3.3.2")
         op.set(x.state[s], delegated)
+        op.set(x.other[s], False)

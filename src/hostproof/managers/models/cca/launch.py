@@ -34,17 +34,23 @@ class _State:
         self.destroyed = m.function("destroyed", [Ipa], meaning="RIPAS of the address is DESTROYED: nothing reads it")
         self.changed = m.scalar("changed", meaning="the RIM changed after activation")
         self.extended = m.scalar("extended", Who, "AGREED", "what the realm's own measurements (REM) hold")
-        self.reached = m.scalar("reached", meaning="the realm extended its measurement before it loaded a next stage")
+        self.reached = m.scalar("reached", meaning="a next stage of the host's ran before the secret came")
         self.lifecycle = m.scalar("lifecycle", Lifecycle, ("SECURED", "DEBUG"), "lifecycle state of the platform")
         self.released = m.scalar("released", meaning="the verifier released the secret to the realm")
         self.debugged = m.scalar("debugged", meaning="Realm world debug reads the secret")
         (g,) = Ipa.names("h")
         m.alive(self.destroyed, [g], self.page[g] != Page.NOTHING)
         self.rim = m.duty("rim_is_checked", "the verifier compares the RIM of the token", "RMMSPEC: A7.1.1, A7.2.3.1.4")
-        self.rem = m.duty("rem_is_checked", "the verifier compares the REMs of the token", "RMMSPEC: A7.1.2, A7.2.3.1.5")
+        self.rem = m.duty(
+            "rem_is_checked", "the verifier compares the REMs of the token", "RMMSPEC: A7.1.2, A7.2.3.1.5"
+        )
         self.secured = m.duty("lifecycle_is_checked", "the verifier wants a secured platform", "RMMSPEC: A7.2.3.2.6")
-        self.flag = m.duty("keeps_not_destroyed", "the realm never makes a destroyed address of its image RAM", "RMMSPEC: A5.2.5")
-        self.extends = m.duty("measures_next_stage", "the realm extends a REM before it runs what the host gave", "RMMSPEC: A7.1.2")
+        self.flag = m.duty(
+            "keeps_not_destroyed", "the realm never makes a destroyed address of its image RAM", "RMMSPEC: A5.2.5"
+        )
+        self.extends = m.duty(
+            "measures_next_stage", "the realm extends a REM before it runs what the host gave", "RMMSPEC: A7.1.2"
+        )
 
 
 def launch() -> Model:
@@ -62,7 +68,9 @@ def launch() -> Model:
 def _build(m: ModelBuilder, x: _State) -> None:
     with m.operation("RMI_REALM_CREATE", Caller.HOST, "The parameters start the RIM.", "RMMSPEC: B4.3.9.4") as op:
         who = op.parameter("params", Who)
-        op.guard("one realm", x.realm == Realm.NULL, source="the model follows one realm", redundant="it would start again")
+        op.guard(
+            "one realm", x.realm == Realm.NULL, source="the model follows one realm", redundant="it would start again"
+        )
         op.set(x.parameters, who)
         op.set(x.deviates, True, when=who == Who.HOST)
         op.set(x.realm, Realm.NEW)
@@ -76,14 +84,18 @@ def _build(m: ModelBuilder, x: _State) -> None:
     (g,) = Ipa.names("g")
     sentence = "The RIM is final: it is the agreed one if every agreed command was there."
     with m.operation("RMI_REALM_ACTIVATE", Caller.HOST, sentence, "RMMSPEC: B4.3.8, A7.1.1") as op:
-        op.guard("realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.8.2", redundant="a RIM that is final stays")
+        op.guard(
+            "realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.8.2", redundant="a RIM that is final stays"
+        )
         missing = exists([g], all_of(x.image[g], ~x.measured[g]))
         op.set(x.deviates, True, when=any_of(missing, ~x.recs))
         op.set(x.realm, Realm.ACTIVE)
 
 
 def _pages(m: ModelBuilder, x: _State) -> None:
-    with m.operation("RMI_DATA_CREATE", Caller.HOST, "Address, flags and content extend the RIM.", "RMMSPEC: B4.3.1.4") as op:
+    with m.operation(
+        "RMI_DATA_CREATE", Caller.HOST, "Address, flags and content extend the RIM.", "RMMSPEC: B4.3.1.4"
+    ) as op:
         g, who, measure = op.parameter("ipa", Ipa), op.parameter("src", Who), op.parameter("flags", Measure)
         op.guard("realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.1.2")
         twice = "what is there is refused by the RIM"
@@ -94,7 +106,9 @@ def _pages(m: ModelBuilder, x: _State) -> None:
         op.set(x.measured[g], True)
         op.set(x.page[g], choose(who == Who.AGREED, Page.AGREED, Page.HOST))
         op.set(x.destroyed[g], False)
-    with m.operation("RMI_DATA_DESTROY", Caller.HOST, "Taking a page away does not change the RIM.", "RMMSPEC: B4.3.3, A5.2.4") as op:
+    with m.operation(
+        "RMI_DATA_DESTROY", Caller.HOST, "Taking a page away does not change the RIM.", "RMMSPEC: B4.3.3, A5.2.4"
+    ) as op:
         g = op.parameter("ipa", Ipa)
         op.guard("rtte_state", x.page[g] != Page.NOTHING, _RTT, "RMMSPEC: B4.3.3.2", redundant="nothing to take")
         op.set(x.page[g], Page.NOTHING)
@@ -125,11 +139,10 @@ def _run(m: ModelBuilder, x: _State) -> None:
         who = op.parameter("value", Who)
         op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs", redundant="nobody else extends")
         op.set(x.extended, Who.HOST, when=who == Who.HOST)
-        op.set(x.reached, x.reached | (who == Who.HOST))
     with m.operation("run next stage", Caller.GUEST, "The realm runs the host's next stage.", "duty") as op:
         op.guard("running", x.realm == Realm.ACTIVE, source="the realm runs", redundant="nobody else runs it")
         op.guard("measures_next_stage", implies(x.extends, x.extended == Who.HOST), source="duty")
-        op.set(x.reached, True)
+        op.set(x.reached, True, when=~x.released)
 
 
 def _attest(m: ModelBuilder, x: _State) -> None:
@@ -155,9 +168,13 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     readable = all_of(~x.destroyed[g], x.page[g].is_in(Page.HOST, Page.WIPED))
     other = any_of(exists([g], all_of(x.image[g], readable)), x.started == Who.HOST, x.parameters == Who.HOST)
     sentence = "a realm with the secret is the agreed one: image, registers, features"
-    m.objective("L1", all_of(known, other), sentence, _RESTS_ON, ["launch-other-image", "choose-launch-image", "lie-cpuid"])
-    late = all_of(known, x.reached, x.extended == Who.AGREED)
-    m.objective("L1.rem", late, "what ran before the secret came is in the REMs", _RESTS_ON, ["launch-other-image"])
+    m.objective(
+        "L1", all_of(known, other), sentence, _RESTS_ON, ["launch-other-image", "choose-launch-image", "lie-cpuid"]
+    )
+    late = all_of(known, x.reached)
+    m.objective(
+        "L1.rem", late, "nothing else ran in the realm before the secret came", _RESTS_ON, ["launch-other-image"]
+    )
     m.objective("G1", x.debugged, "no debugger of the Realm world reads the secret", _RESTS_ON, ["debug-decrypt"])
 
     def every(id: str, condition: object, conclusion: object, sentence: str) -> None:
@@ -178,4 +195,7 @@ def _claims(m: ModelBuilder, x: _State) -> None:
     m.invariant("secured", secured, "the verifier looks at the lifecycle, which only a reset changes")
     m.invariant("not debugged", ~x.debugged, "a secured platform has no debugger")
     m.invariant("next stage", implies(x.reached, x.extended == Who.HOST), "a measurement goes before what it measures")
-    m.witness("the agreed realm gets the secret", all_of(known, exists([g], all_of(x.image[g], x.page[g] == Page.AGREED))))
+    m.invariant("unmeasured", implies(x.released, ~x.reached), "the verifier compares the REMs")
+    m.witness(
+        "the agreed realm gets the secret", all_of(known, exists([g], all_of(x.image[g], x.page[g] == Page.AGREED)))
+    )

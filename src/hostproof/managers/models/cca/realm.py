@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostproof.managers.engine import Caller, ModelBuilder, OperationBuilder, Term, all_of, forall
+from hostproof.managers.engine import Caller, ModelBuilder, OperationBuilder, all_of, forall
 from hostproof.managers.models.cca.granules import INPUT
 from hostproof.managers.models.cca.state import Asked, Content, Gpt, Granule, GranuleState, Ipa, Realm, Ripas, State
 
@@ -46,11 +46,13 @@ def _create(m: ModelBuilder, x: State) -> None:
         op.set(x.realm, Realm.NEW)
     s, t = Granule.names("t", "u")
     (g,) = Ipa.names("h")
-    with m.operation("RMI_REALM_DESTROY", Caller.HOST, "The host ends a realm that is not live.", "RMMSPEC: B4.3.10") as op:
+    with m.operation(
+        "RMI_REALM_DESTROY", Caller.HOST, "The host ends a realm that is not live.", "RMMSPEC: B4.3.10"
+    ) as op:
         rd, rtt = op.parameter("rd", Granule), op.parameter("rtt_base", Granule)
         op.guard("rd_state", x.state[rd] == GranuleState.RD, INPUT, "RMMSPEC: B4.3.10.2")
         dead = all_of(forall([s, g], ~x.maps[s, g]), forall([t], x.state[t] != GranuleState.REC))
-        op.guard("realm_live", dead, _REALM, "RMMSPEC: B4.3.10.2, A2.1.4")
+        op.guard("realm_live", dead, _REALM, "RMMSPEC: B4.3.10.2, A2.1.4", redundant=_LOST)
         owned = "the table is found from the descriptor, the host does not name it"
         op.guard("rtt_base", x.state[rtt] == GranuleState.RTT, source="RMMSPEC: A2.2.2", redundant=owned)
         op.set(x.state[rd], delegated)
@@ -59,8 +61,13 @@ def _create(m: ModelBuilder, x: State) -> None:
         op.set(x.realm, Realm.NULL)
 
 
+_LOST = "what is left can never be freed; a REC whose realm is gone is not in the model"
+
+
 def _activate(m: ModelBuilder, x: State) -> None:
-    with m.operation("RMI_REALM_ACTIVATE", Caller.HOST, "The realm may run; its RIM is final.", "RMMSPEC: B4.3.8") as op:
+    with m.operation(
+        "RMI_REALM_ACTIVATE", Caller.HOST, "The realm may run; its RIM is final.", "RMMSPEC: B4.3.8"
+    ) as op:
         revived = "a realm that turned itself off would run again with the memory that it left"
         op.guard("realm_state", x.realm == Realm.NEW, _REALM, "RMMSPEC: B4.3.8.2", redundant=revived)
         op.set(x.realm, Realm.ACTIVE)
@@ -95,7 +102,13 @@ def _run_page(m: ModelBuilder, x: State) -> None:
     with m.operation("RMI_REC_ENTER (run page)", Caller.HOST, sentence, "RMMSPEC: B4.3.14, A4.3.1") as op:
         s = op.parameter("run_ptr", Granule)
         op.guard("run_pas", x.gpt[s] == Gpt.NS, INPUT, "RMMSPEC: B4.3.14.2")
-        op.guard("system_off", x.realm == Realm.ACTIVE, _REALM, "RMMSPEC: B4.3.14.2, realm_new the same", redundant=_ELSEWHERE)
+        op.guard(
+            "system_off",
+            x.realm == Realm.ACTIVE,
+            _REALM,
+            "RMMSPEC: B4.3.14.2, realm_new the same",
+            redundant=_ELSEWHERE,
+        )
         op.set(x.content[s], Content.HOST)
 
 
@@ -105,7 +118,13 @@ _ELSEWHERE = "the execution model has what this guard protects: which realm runs
 def _tables(m: ModelBuilder, x: State) -> None:
     with m.operation("RMI_RTT_CREATE", Caller.HOST, "The host gives a granule for a table.", "RMMSPEC: B4.3.15") as op:
         rtt = op.parameter("rtt", Granule)
-        op.guard("rd_state", x.realm != Realm.NULL, INPUT, "RMMSPEC: B4.3.15.2", redundant="a table without a realm maps nothing")
+        op.guard(
+            "rd_state",
+            x.realm != Realm.NULL,
+            INPUT,
+            "RMMSPEC: B4.3.15.2",
+            redundant="a table without a realm maps nothing",
+        )
         op.guard("rtt_state", x.state[rtt] == GranuleState.DELEGATED, INPUT, "RMMSPEC: B4.3.15.2")
         op.set(x.state[rtt], GranuleState.RTT)
         op.set(x.content[rtt], Content.WIPED)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from hostproof.managers.engine import ModelBuilder, Sort, Term, all_of, any_of
 
-__all__ = ["Asked", "Content", "Destroyed", "Gpt", "Granule", "GranuleState", "Ipa", "Measure", "Realm", "Ripas", "State"]
+__all__ = [
+    "Asked",
+    "Content",
+    "Destroyed",
+    "Gpt",
+    "Granule",
+    "GranuleState",
+    "Ipa",
+    "Measure",
+    "Realm",
+    "Ripas",
+    "State",
+]
 
 Granule = Sort("Granule", prefix="s")
 """A granule of physical memory: 4 KiB, aligned, delegable (RMMSPEC: A2.2)."""
@@ -15,7 +27,7 @@ Gpt = Sort("Gpt", ("NS", "REALM", "OTHER"))
 """The granule protection table: Non-secure, Realm, or Secure and Root."""
 Ripas = Sort("Ripas", ("EMPTY", "RAM", "DESTROYED"))
 Content = Sort("Content", ("WIPED", "HOST", "IMAGE", "REALM", "REGISTERS", "MISPLACED"))
-"""Nobody's; the host's choice; the measured image; what the realm wrote; its registers; secrets that it wrote to shared memory."""
+"""Nobody's; the host's choice; the measured image; what the realm wrote; its registers; its secrets in shared memory."""
 Realm = Sort("Realm", ("NULL", "NEW", "ACTIVE", "SYSTEM_OFF"))
 Asked = Sort("Asked", ("NOTHING", "EMPTY", "RAM_NO_CHANGE_DESTROYED", "RAM_CHANGE_DESTROYED", "APPLIED"))
 """A RIPAS change in a REC: none, which one, or applied and not yet reported to the realm (RMMSPEC: A5.4)."""
@@ -35,7 +47,7 @@ class State:
         self.content = m.function("content", granule, Content, "HOST", "what the granule holds")
         self.origin = m.function("origin", granule, Ipa, meaning="the address that its data was written at")
         self.fresh = m.function("fresh", granule, meaning="that is what was written last at that address")
-        self.other = m.function("other", granule, meaning="DATA of another realm, which the host may have made")
+        self.other = m.function("other", granule, meaning="a table of another realm, the host's own, maps it")
         self.maps = m.function("maps", [Granule, Ipa], meaning="the realm's RTT entry at g holds the address of s")
         self.stale = m.function("stale", [Granule, Ipa], meaning="a translation from g to s is left in a TLB")
         self.assigned = m.function("assigned", ipa, meaning="HIPAS is ASSIGNED, not UNASSIGNED")
@@ -56,14 +68,16 @@ class State:
         data = self.content[s].is_in(Content.IMAGE, Content.REALM)
         m.alive(self.origin, [s], data)
         m.alive(self.fresh, [s], data)
-        m.alive(self.other, [s], self.state[s] == GranuleState.DATA)
 
     def _switches(self, m: ModelBuilder) -> None:
         self.wipe_undelegate = m.policy(
             "WIPE_ON_UNDELEGATE", "RMI_GRANULE_UNDELEGATE wipes", True, "RMMSPEC: A2.2.4, B4.3.6 gran_content"
         )
         self.wipe_create = m.policy(
-            "WIPE_ON_CREATE", "a granule is wiped on its way through DELEGATED", True, "RMMSPEC: A2.2.4, B4.3.2 data_content"
+            "WIPE_ON_CREATE",
+            "a granule is wiped on its way through DELEGATED",
+            True,
+            "RMMSPEC: A2.2.4, B4.3.2 data_content",
         )
         self.tlbi = m.policy("TLB_INVALIDATED", "a command that unmaps leaves no translation", True, "RMMSPEC: A5.5")
         self.smmu = m.policy("SMMU_GPC", "granule protection is checked for devices too", True, "RMM")
@@ -76,11 +90,17 @@ class State:
         )
         self.alone = m.duty("asks_alone", "no vCPU uses an address while another waits for its RIPAS", "RMMSPEC: A5.4")
         self.checks = m.duty(
-            "checks_new_base", "the realm takes RAM as given only up to new_base", f"RMMSPEC: A5.4; {_LINUX}: rsi_set_memory_range"
+            "checks_new_base",
+            "the realm takes RAM as given only up to new_base",
+            f"RMMSPEC: A5.4; {_LINUX}: rsi_set_memory_range",
         )
-        self.rim = m.duty("rim_is_checked", "a verifier refuses a realm whose RIM is not the agreed one", "RMMSPEC: A7.1.1")
+        self.rim = m.duty(
+            "rim_is_checked", "a verifier refuses a realm whose RIM is not the agreed one", "RMMSPEC: A7.1.1"
+        )
         self.shares = m.duty(
-            "shares_knowingly", "the realm puts secrets into protected memory only", f"RMMSPEC: A2.1.2.2; {_LINUX}: prot_ns_shared"
+            "shares_knowingly",
+            "the realm puts secrets into protected memory only",
+            f"RMMSPEC: A2.1.2.2; {_LINUX}: prot_ns_shared",
         )
 
     def holds_data(self, s: Term) -> Term:

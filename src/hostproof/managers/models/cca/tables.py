@@ -6,8 +6,19 @@ was told of an address (its RIPAS, the page behind it) must survive every change
 
 from __future__ import annotations
 
-from hostproof.managers.engine import Caller, Model, ModelBuilder, Sort, Term, all_of, any_of, choose
-from hostproof.managers.engine import exists, forall, implies
+from hostproof.managers.engine import (
+    Caller,
+    Model,
+    ModelBuilder,
+    Sort,
+    Term,
+    all_of,
+    any_of,
+    choose,
+    exists,
+    forall,
+    implies,
+)
 from hostproof.managers.models.cca.claims import assume
 
 __all__ = ["tables"]
@@ -36,12 +47,9 @@ class _State:
         self.address = m.function("address", entry, Address, "IN_ORDER", "its output address")
         self.mapped = m.function("mapped", entry, meaning="a page was put at the address and not taken away")
         self.page = m.function("page", entry, Address, "IN_ORDER", "which page it was")
-        self.told = m.function("told", entry, Ripas, "EMPTY", "what the realm and the destroying commands made of its RIPAS")
-        (e,) = Entry.names("f")
-        for variable in (self.child, self.child_ripas):
-            m.alive(variable, [e], self.table)
-        m.alive(self.address, [e], all_of(self.table, self.child[e].is_in(State.ASSIGNED, State.ASSIGNED_NS)))
-        m.alive(self.page, [e], self.mapped[e])
+        self.told = m.function(
+            "told", entry, Ripas, "EMPTY", "what the realm and the destroying commands made of its RIPAS"
+        )
 
     def walk(self) -> Term:
         """The walk reaches the lower table."""
@@ -76,7 +84,9 @@ def tables() -> Model:
 def _shape(m: ModelBuilder, x: _State) -> None:
     (e,) = Entry.names("f")
     sentence = "A realm begins with entries that are UNASSIGNED and EMPTY, or UNASSIGNED_NS."
-    with m.operation("RMI_REALM_CREATE", Caller.HOST, sentence, "RMMSPEC: B4.3.9.3 rtte_p_states, rtte_up_states, rtte_ripas") as op:
+    with m.operation(
+        "RMI_REALM_CREATE", Caller.HOST, sentence, "RMMSPEC: B4.3.9.3 rtte_p_states, rtte_up_states, rtte_ripas"
+    ) as op:
         kind = op.parameter("ipa", Kind)
         op.guard("one realm", ~x.made, source="the model follows one realm")
         op.set(x.made, True)
@@ -92,7 +102,13 @@ def _shape(m: ModelBuilder, x: _State) -> None:
         op.set(x.address[e], Address.IN_ORDER, each=[e])
     sentence = "A table that holds no page is taken away; what it said is destroyed."
     with m.operation("RMI_RTT_DESTROY", Caller.HOST, sentence, "RMMSPEC: B4.3.16, A5.5.9") as op:
-        op.guard("rtte_state", x.table | False, _RTT, "RMMSPEC: B4.3.16.2", redundant="without a table its entries are nothing")
+        op.guard(
+            "rtte_state",
+            x.table | False,
+            _RTT,
+            "RMMSPEC: B4.3.16.2",
+            redundant="without a table its entries are nothing",
+        )
         live = exists([e], x.child[e] == State.ASSIGNED)
         op.guard("rtt_live", ~live, _RTT, "RMMSPEC: B4.3.16.2, A5.5.8")
         op.set(x.table, False)
@@ -119,7 +135,7 @@ def _fold(m: ModelBuilder, x: _State) -> None:
 def _pages(m: ModelBuilder, x: _State) -> None:
     with m.operation("RMI_DATA_CREATE_UNKNOWN", Caller.HOST, "A page at the address.", "RMMSPEC: B4.3.2") as op:
         e, where = op.parameter("ipa", Entry), op.parameter("data", Address)
-        op.guard("ipa_bound", x.protected | False, _INPUT, "RMMSPEC: B4.3.2.2")
+        op.guard("ipa_bound", x.protected | False, _INPUT, "RMMSPEC: B4.3.2.2", redundant="never UNASSIGNED otherwise")
         op.guard("rtt_walk", x.walk(), _RTT, "RMMSPEC: B4.3.2.2")
         op.guard("rtte_state", x.child[e] == State.UNASSIGNED, _RTT, "RMMSPEC: B4.3.2.2")
         op.set(x.child[e], State.ASSIGNED)
@@ -144,24 +160,35 @@ def _pages(m: ModelBuilder, x: _State) -> None:
         op.set(x.told[e], ripas)
 
 
+_ANY = "the host may map any granule at an unprotected address, or none, at any time"
 _OWN = "the realm's own request"
 
 
 def _unprotected(m: ModelBuilder, x: _State) -> None:
-    with m.operation("RMI_RTT_MAP_UNPROTECTED", Caller.HOST, "A granule of the host's at an unprotected address.", "RMMSPEC: B4.3.19") as op:
+    with m.operation(
+        "RMI_RTT_MAP_UNPROTECTED", Caller.HOST, "A granule of the host's at an unprotected address.", "RMMSPEC: B4.3.19"
+    ) as op:
         e, where = op.parameter("ipa", Entry), op.parameter("desc", Address)
-        op.guard("ipa_bound", ~x.protected, _INPUT, "RMMSPEC: B4.3.19.2", redundant="a protected entry is never UNASSIGNED_NS")
+        op.guard(
+            "ipa_bound",
+            ~x.protected,
+            _INPUT,
+            "RMMSPEC: B4.3.19.2",
+            redundant="a protected entry is never UNASSIGNED_NS",
+        )
         op.guard("rtt_walk", x.walk(), _RTT, "RMMSPEC: B4.3.19.2")
-        op.guard("rtte_state", x.child[e] == State.UNASSIGNED_NS, _RTT, "RMMSPEC: B4.3.19.2")
+        op.guard("rtte_state", x.child[e] == State.UNASSIGNED_NS, _RTT, "RMMSPEC: B4.3.19.2", redundant=_ANY)
         op.set(x.child[e], State.ASSIGNED_NS)
         op.set(x.address[e], where)
         op.set(x.mapped[e], True)
         op.set(x.page[e], where)
     with m.operation("RMI_RTT_UNMAP_UNPROTECTED", Caller.HOST, "It is taken away.", "RMMSPEC: B4.3.22") as op:
         e = op.parameter("ipa", Entry)
-        op.guard("ipa_bound", ~x.protected, _INPUT, "RMMSPEC: B4.3.22.2", redundant="a protected entry is never ASSIGNED_NS")
+        op.guard(
+            "ipa_bound", ~x.protected, _INPUT, "RMMSPEC: B4.3.22.2", redundant="a protected entry is never ASSIGNED_NS"
+        )
         op.guard("rtt_walk", x.walk(), _RTT, "RMMSPEC: B4.3.22.2")
-        op.guard("rtte_state", x.child[e] == State.ASSIGNED_NS, _RTT, "RMMSPEC: B4.3.22.2")
+        op.guard("rtte_state", x.child[e] == State.ASSIGNED_NS, _RTT, "RMMSPEC: B4.3.22.2", redundant=_ANY)
         op.set(x.child[e], State.UNASSIGNED_NS)
         op.set(x.mapped[e], False)
 
@@ -187,11 +214,24 @@ def _claims(m: ModelBuilder, x: _State) -> None:
 
     assigned = x.child[e].is_in(State.ASSIGNED, State.ASSIGNED_NS)
     block = x.parent.is_in(State.ASSIGNED, State.ASSIGNED_NS)
-    every("entry is mapped", all_of(x.table, assigned), all_of(x.mapped[e], x.address[e] == x.page[e]), "each entry has its page")
-    every("block is mapped", all_of(~x.table, block), all_of(x.mapped[e], x.page[e] == Address.IN_ORDER), "a block is in order")
+    every(
+        "entry is mapped",
+        all_of(x.table, assigned),
+        all_of(x.mapped[e], x.address[e] == x.page[e]),
+        "each entry has its page",
+    )
+    every(
+        "block is mapped",
+        all_of(~x.table, block),
+        all_of(x.mapped[e], x.page[e] == Address.IN_ORDER),
+        "a block is in order",
+    )
     every("mapped is in an entry", all_of(x.table, x.mapped[e]), assigned, "a table with pages is not destroyed")
     every("mapped is in a block", all_of(~x.table, x.mapped[e]), block, "and folds into a block")
-    every("RIPAS", x.protected | False, x.shown(e) == x.told[e], "unfolding and folding keep it")
+    m.invariant("RIPAS", forall([e], x.shown(e) == x.told[e]), "unfolding and folding keep it")
+    unasked = forall([e], implies(~x.protected, x.told[e] == Ripas.EMPTY))
+    m.invariant("unprotected has no RIPAS", unasked, "RIPAS belongs to protected addresses")
+    m.invariant("no realm, no RIPAS", forall([e], implies(~x.made, x.told[e] == Ripas.EMPTY)), "nobody set one")
     for name, here, state in (("entry", x.table | False, x.child[e]), ("block", ~x.table, x.parent)):
         shared = state.is_in(State.UNASSIGNED_NS, State.ASSIGNED_NS)
         every(f"{name} of its kind", here, shared == ~x.protected, "protected and unprotected entries never mix")
