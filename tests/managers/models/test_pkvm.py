@@ -25,12 +25,12 @@ MEMORY = {
 VCPU = {
     "R1": 3, "M1.registers": 3, "R2": 2, "R2.start": 2, "X1": 2, "X1.exception": 2, "X1.serror": 2, "X2": 0,
     "X2.features": 1, "X2.devices": 2, "X2.pci_config": 2, "X2.ctr_el0": 2, "X2.counter": 1, "X3": 2, "G1": 2, "L1": 2,
-    "A1.cpu": 2,
+    "A1.cpu": 2, "A1.ipi": 2,
 }  # fmt: skip
 AT_EL2 = dict.fromkeys(("R1", "M1.registers", "R2", "R2.start", "X1.exception", "G1"), 0)
 X86_VCPU = {
     "R1": 0, "M1.registers": 0, "R2": 0, "R2.start": 2, "X1": 2, "X1.exception": 2, "X1.nmi": 2, "X2": 2,
-    "X2.features": 1, "X2.devices": 2, "X2.pci_config": 2, "X2.counter": 1, "X3": 2, "G1": 0, "L1": 2, "A1.cpu": 2,
+    "X2.features": 1, "X2.devices": 2, "X2.pci_config": 2, "X2.counter": 1, "X3": 2, "G1": 0, "L1": 2, "A1.cpu": 2, "A1.ipi": 2,
 }  # fmt: skip
 
 

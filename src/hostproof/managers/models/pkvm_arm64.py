@@ -53,6 +53,10 @@ NOT_APPLICABLE = {
     "S1": "there is neither swap nor migration of a protected guest",
 }
 """Objectives that have no meaning here, and why."""
+_ATTACKS = {
+    "manager-is-correct": ["pkvm-share-guest-overflow"],
+    "translation-is-enforced": ["arm-translation-bypass"],
+}
 SIZES = {"Page": 2, "GuestPage": 2, "Vm": 2, "Pin": 1}
 """Sizes at which traces of the memory model are searched."""
 
@@ -70,7 +74,7 @@ def model(version: str = "7.3.4") -> Model:
     pkvm_guests.lives(m, x)
     pkvm_guests.guest_memory(m, x)
     observers(m, x, secure_world=True)
-    claims(m, x, named=True)
+    claims(m, x, named=True, attacks=_ATTACKS)
     return m.build()
 
 

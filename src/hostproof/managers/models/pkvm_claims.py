@@ -6,6 +6,8 @@ neither swap nor migration, so that S1 has none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from hostproof.managers.engine import ModelBuilder, Term, all_of, any_of, exists, forall, implies
 from hostproof.managers.models.pkvm_pages import (
     Content,
@@ -34,9 +36,13 @@ _RESTS_ON = (
 _SECRET = (*_RESTS_ON, "side-channels")
 
 
-def claims(m: ModelBuilder, x: State, named: bool) -> None:
-    """Adds them; `named`: the host's invalid entry of a page names the guest's address."""
-    _assumptions(m)
+def claims(m: ModelBuilder, x: State, named: bool, attacks: Mapping[str, Sequence[str]]) -> None:
+    """Adds them.
+
+    `named`: the host's invalid entry of a page names the guest's address. `attacks`: the published attacks on this technology
+    that break an assumption.
+    """
+    _assumptions(m, attacks)
     _of_memory(m, x)
     _of_observers(m, x)
     _ownership(m, x)
@@ -48,22 +54,18 @@ def claims(m: ModelBuilder, x: State, named: bool) -> None:
     m.witness("the guest reads back what it wrote", exists([s, g], back))
 
 
-def _assumptions(m: ModelBuilder) -> None:
-    m.assumption("manager-is-correct", "The code at EL2 does what its checks say.", ["pkvm-share-guest-overflow"])
-    m.assumption(
-        "translation-is-enforced",
-        "Every access of a CPU obeys stage 2 as it is after invalidation.",
-        ["arm-translation-bypass"],
-    )
-    m.assumption("no-device", "No device of the host reaches private pages: objective D1.", ["unprotected-io"])
-    m.assumption("secure-world", "The secure world uses what was lent to it and gives back what it says.")
-    m.assumption(
-        "guest-is-itself",
-        "The guest runs its own program on its own registers: objectives L1, R1, R2.",
-        ["severest", "n1-sigy"],
-    )
-    m.assumption("atomic-calls", "A call under the component locks is one step.")
-    m.assumption("side-channels", "Only what an operation gives out is learnt.", ["snpeek", "one-glitch"])
+def _assumptions(m: ModelBuilder, attacks: Mapping[str, Sequence[str]]) -> None:
+    sentences = {
+        "manager-is-correct": "The manager's code does what its checks say.",
+        "translation-is-enforced": "Every access of a CPU obeys stage 2 as it is after invalidation (tlb_invalidate).",
+        "no-device": "No device of the host reaches private pages: objective D1.",
+        "secure-world": "The secure world uses what was lent to it and gives back what it says.",
+        "guest-is-itself": "The guest runs its own program on its own registers: objectives L1, R1 and R2.",
+        "atomic-calls": "A call under the locks of host, manager and guest is one step.",
+        "side-channels": "Only what an operation gives out is learnt.",
+    }
+    for name, sentence in sentences.items():
+        m.assumption(name, sentence, attacks.get(name, ()))
 
 
 def _of_memory(m: ModelBuilder, x: State) -> None:

@@ -35,7 +35,7 @@ __all__ = ["donations", "guest_calls", "guest_memory", "lives", "plain_shares", 
 
 _PROTECT = "nvhe/mem_protect.c"
 _STAGE2 = "arch/arm64/kvm/hyp/pgtable.c, the VM's stage 2"
-_NO_GUEST = "pages of the host's own VMs only"
+_NO_GUEST = "pages of the host's own VMs only: no trace is found, though the invariants may need it"
 
 
 def donations(m: ModelBuilder, x: State) -> None:
@@ -52,7 +52,7 @@ def donations(m: ModelBuilder, x: State) -> None:
             x.phase[x.vm[g]] == Phase.LIVE,
             "EINVAL",
             "nvhe/pkvm.c, pkvm_load_hyp_vcpu: not of a dying VM",
-            redundant="no page of a dying VM is lost or shown by one more",
+            redundant="a VM that does not run uses no page: no trace is found, though the invariants need it",
         )
         op.guard("donate_guest.host", x.host[s] == PageState.OWNED, "EPERM", where)
         op.guard("donate_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", where)

@@ -124,7 +124,7 @@ def model(version: str = "pKVM-IA") -> Model:
     _lives(m, x)
     pkvm_guests.guest_memory(m, x)
     observers(m, x, secure_world=False)
-    claims(m, x, named=False)
+    claims(m, x, named=False, attacks={})
     (s,), (g, h) = Page.names("s"), GuestPage.names("g", "h")
     m.invariant(
         "alone",
@@ -215,14 +215,14 @@ def _donate(m: ModelBuilder, x: _State) -> None:
             x.kind[x.vm[g]] != Kind.PLAIN,
             "",
             where,
-            redundant="pages of the host's own VMs only",
+            redundant="pages of the host's own VMs only: no trace is found, though the invariants may need it",
         )
         op.guard(
             "donate_guest.live",
             x.phase[x.vm[g]] == Phase.LIVE,
             "EINVAL",
             "PKVMIA: pkvm.c",
-            redundant="a VM that is gone does not run",
+            redundant="a VM that does not run uses no page: no trace is found, though the invariants need it",
         )
         op.guard("donate_guest.host", x.host[s] == PageState.OWNED, "EPERM", f"{_PROTECT}, host_request_donation")
         op.guard("donate_guest.guest", x.guest[g] == GuestState.NOPAGE, "EPERM", f"{_PROTECT}, guest_ack_donation")
@@ -243,7 +243,7 @@ def _plain(m: ModelBuilder, x: _State) -> None:
             x.phase[x.vm[g]] == Phase.LIVE,
             "EINVAL",
             "PKVMIA: pkvm.c",
-            redundant="pages of the host's own VMs only",
+            redundant="pages of the host's own VMs only: no trace is found, though the invariants may need it",
         )
         op.guard("share_guest.host", x.host[s] == PageState.OWNED, "EPERM", f"{_PROTECT}, host_request_share")
         op.guard(
@@ -251,7 +251,7 @@ def _plain(m: ModelBuilder, x: _State) -> None:
             x.guest[g] == GuestState.NOPAGE,
             "EPERM",
             f"{_PROTECT}, guest_ack_share",
-            redundant="pages of the host's own VMs only",
+            redundant="pages of the host's own VMs only: no trace is found, though the invariants may need it",
         )
         op.set(x.host[s], "SHARED_OWNED")
         op.set(x.guest[g], "SHARED_BORROWED")
