@@ -133,12 +133,9 @@ def _claims(m: ModelBuilder, x: _State) -> None:
         all_of(x.mixed),
         "the guest takes firmware's answer to its own request",
         (*rests, "reports-are-fresh"),
-        ["change-shared-memory"],
     )
-    m.objective(
-        "S1.request", all_of(x.twice), "firmware carries a request of the guest out once", rests, ["firmware-command"]
-    )
-    m.objective("M1.iv", all_of(x.reused), "no IV is used for two contents", rests, ["observe-shared-memory"])
+    m.objective("S1.request", all_of(x.twice), "firmware carries a request of the guest out once", rests)
+    m.objective("M1.iv", all_of(x.reused), "no IV is used for two contents", rests)
     stuck = all_of(x.disabled)
     m.objective("A1", stuck, "requests are answered", (), ["withhold-resources"])
     m.invariant("not mixed", ~x.mixed, "number and tag belong to the request")

@@ -261,14 +261,12 @@ def _claims(m: ModelBuilder, x: _State) -> None:
         all_of(x.accepted, exists([g], x.foreign[g])),
         "nothing but the reference was accepted",
         rests,
-        ["choose-launch-image"],
     )
     m.objective(
         "L1.kernel",
         all_of(x.accepted, x.other_kernel),
         "the accepted guest runs the kernel of the reference",
         rests,
-        ["choose-launch-image"],
     )
     m.objective("G1", all_of(x.debugged), "no debugging of a guest that was accepted", rests, ["debug-decrypt"])
     # Nothing refuses SMT to a SEV or SEV-ES guest: their policy has no such bit.
@@ -277,7 +275,6 @@ def _claims(m: ModelBuilder, x: _State) -> None:
         all_of(x.accepted, x.paired),
         "no sibling thread runs beside an accepted guest",
         rests,
-        ["choose-launch-fields"],
     )
     m.witness("the verifier accepts an image", all_of(x.accepted, exists([b, g], x.placed[b, g])))
     if x.snp:

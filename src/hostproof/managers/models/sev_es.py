@@ -106,11 +106,11 @@ def _ghcb(m: ModelBuilder, e: _Exchange) -> None:
         op.guard("use.checked", e.stage == "CHECKED", source="duty of check_valid_bits")
         op.set(e.stage, "IDLE")
         op.set(e.misled, True, when=all_of(~e.formed, ~e.copied))
-    for part, never, sentence, primitive in (
-        ("X2.form", e.misled, "the guest uses no answer that its checks refuse", "change-shared-memory"),
-        ("T1.ghcb", e.exposed, "the GHCB holds what the exit needs only", "observe-shared-memory"),
+    for part, never, sentence in (
+        ("X2.form", e.misled, "the guest uses no answer that its checks refuse"),
+        ("T1.ghcb", e.exposed, "the GHCB holds what the exit needs only"),
     ):
-        m.objective(part, all_of(never), sentence, ("emulation-is-authorised",), [primitive])
+        m.objective(part, all_of(never), sentence, ("emulation-is-authorised",))
     m.invariant("form is checked", ~e.misled, "a copy cannot change after the check")
     m.invariant("checked is copied", any_of(e.stage != "CHECKED", e.copied), "the check works on the copy")
     m.invariant("only what is needed", ~e.exposed, "the page is cleared before each exit")

@@ -94,7 +94,6 @@ def _others(m: ModelBuilder, x: State) -> None:
         all_of(x.injected),
         "commands put in nothing that neither the digest nor the owner vouches for",
         _BASE,
-        ["firmware-command"],
     )
     m.objective("S1", all_of(x.rolled_back), "a sent guest runs once, from where it was sent", _BASE, ["migrate-rogue"])
     m.objective("T1", all_of(x.confused), "the guest writes no private data without encryption", _BASE, ["lie-cpuid"])
