@@ -1,7 +1,7 @@
 """Writes a page of documentation per model, generated from its operations: `make generate` runs it.
 
-An engineer of the technology can check such a page line by line: each operation with its caller, its guards with their ids, errors
-and clauses, its effects; then duties, policies, objectives, invariants and assumptions.
+An engineer of the technology can check such a page line by line: each operation with its caller, its guards with their ids,
+errors and clauses, its effects; then duties, policies, objectives, invariants and assumptions.
 
     python scripts/model_pages.py            write docs/reference/models/*.md
     python scripts/model_pages.py --check    status 1 where a page is not what the model says

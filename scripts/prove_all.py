@@ -4,7 +4,8 @@
     python scripts/prove_all.py --check         compare digests only (a second); status 1 where one has drifted
     python scripts/prove_all.py --compare       prove anew and compare results, lengths of traces and invariants; write nothing
 
-Models are proved side by side, one per processor. Verdicts that did not change keep their times, so that the files stay as they are.
+Runs of models are proved side by side, one per processor. Verdicts that did not change keep their times, so that the files
+stay as they are.
 """
 
 from __future__ import annotations

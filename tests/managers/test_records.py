@@ -66,7 +66,7 @@ def test_times_of_what_did_not_change_stay(toy_file: bytes) -> None:
 
     again = records.decode(publish.encode(records.decode(toy_file, "toy.json"), before), "toy.json")
 
-    assert [12.5, 12.5] == [one.seconds for one in again.verdicts]
+    assert [one.seconds for one in again.verdicts] == [12.5, 12.5]
 
 
 def change(toy_file: bytes, path: list[object], value: object) -> bytes:

@@ -119,7 +119,8 @@ def _drawn(answers: Sequence[Answer], form: str) -> str:
             if traces
             else "--without-duty D or --policy P=on opens some",
         )
-    return (trace_mermaid if form == "mermaid" else trace_svg).render(*traces[0])
+    render = trace_mermaid.render if form == "mermaid" else trace_svg.render
+    return render(*traces[0])
 
 
 def _json(answers: Sequence[Answer]) -> str:

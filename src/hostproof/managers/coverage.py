@@ -38,7 +38,7 @@ def told(library: Library, replay: Replay) -> Iterator[str]:
             known = scene(library, asked)
             if known is None:
                 continue
-            stored, verdict = known
+            _, verdict = known
             if verdict.result != expected:
                 message = f"replays.toml: {replay.attack}: {asked.model} {asked.objective} is {verdict.result}"
                 raise CatalogueError(message, expected=expected)

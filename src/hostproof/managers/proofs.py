@@ -1,9 +1,9 @@
 """Verdicts on primitives from stored proofs and traces, in the place of the catalogue's claims.
 
 For a primitive the objectives that name it are asked, in every model of the technology, under the policies that the VM's facts
-decide. All proved: prevented (if they answer the whole primitive), with the ids of the proofs, the guest's duties and the assumptions. One broken whatever is
-unknown: possible, with the shortest trace. Otherwise the answer depends on facts that were not given. Where no model speaks,
-or its prover gave no answer, the catalogue speaks.
+decide. All proved: prevented (if they answer the whole primitive), with the ids of the proofs, the guest's duties and the
+assumptions. One broken whatever is unknown: possible, with the shortest trace. Otherwise the answer depends on facts that were
+not given. Where no model speaks, or its prover gave no answer, the catalogue speaks.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def _possible(primitive: Primitive, spoken: Sequence[Spoken]) -> PrimitiveVerdic
 
 
 def _prevented(primitive: Primitive, spoken: Sequence[Spoken]) -> PrimitiveVerdict:
-    parts, sources, because = [], [], []
+    parts: list[str] = []
+    sources: list[str] = []
+    because: list[Fact] = []
     for one in spoken:
         for verdict in one.proofs():
             parts.append(_sentence(one.stored, verdict))

@@ -1,9 +1,8 @@
 """From a model to its stored verdicts: which runs are published, and the card that goes with them.
 
-Published are: the default run; each policy flipped; each duty dropped; and, because a VM's facts may decide several policies
-at once, every combination of the policies that facts map to (`policies.toml`), under all duties; and the runs in which published
-attacks are replayed (`replays.toml`). The engine is imported here and by
-nobody who only reads.
+Published are: the default run; each policy flipped; each duty dropped; every combination of the policies that facts of a VM map
+to (`policies.toml`), under all duties; and the runs in which published attacks are replayed (`replays.toml`). The engine is
+imported here and by nobody who only reads.
 """
 
 from __future__ import annotations
@@ -19,8 +18,16 @@ from hostproof.managers.engine.induction import settle
 from hostproof.managers.engine.search import Limits
 from hostproof.managers.engine.verdict import ENGINE, VerdictRecord, decide_all, digest, weakest_duties
 from hostproof.managers.policies import mapping, replays
-from hostproof.managers.records import FORMAT, AssumptionCard, Card, ObjectiveCard, OperationCard, Stored
-from hostproof.managers.records import SwitchCard, Verdict
+from hostproof.managers.records import (
+    FORMAT,
+    AssumptionCard,
+    Card,
+    ObjectiveCard,
+    OperationCard,
+    Stored,
+    SwitchCard,
+    Verdict,
+)
 from hostproof.managers.registry import Factory, technologies_of
 
 __all__ = ["LIMITS", "Run", "card", "encode", "prove_run", "runs", "stored", "weakest"]
@@ -151,7 +158,6 @@ def _lines(stored: Stored, kept: Mapping[str, Verdict]) -> Iterator[bytes]:
     yield b',\n"weakest":' + _LINE.encode(stored.weakest) + b',\n"verdicts":[\n'
     for number, verdict in enumerate(stored.verdicts):
         old = kept.get(verdict.id)
-        if old is not None:
-            verdict = msgspec.structs.replace(verdict, seconds=old.seconds, queries=old.queries, states=old.states)
-        yield (b",\n" if number else b"") + _LINE.encode(verdict)
+        times = {} if old is None else {"seconds": old.seconds, "queries": old.queries, "states": old.states}
+        yield (b",\n" if number else b"") + _LINE.encode(msgspec.structs.replace(verdict, **times))
     yield b"\n]}\n"

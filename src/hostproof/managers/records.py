@@ -203,7 +203,7 @@ class Stored(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def needed(self, objective: str) -> tuple[str, ...]:
         """The duties of the smallest set under which the objective is proved; all of them where that was not asked."""
         sets = self.weakest.get(objective)
-        return tuple(min(sets, key=len)) if sets else self.model.duties
+        return tuple(sorted(sets, key=len)[0]) if sets else self.model.duties
 
 
 def decode(data: bytes, name: str) -> Stored:

@@ -24,8 +24,8 @@ __all__ = ["TECHNOLOGIES", "Factory", "every", "factories", "technologies_of"]
 class Factory:
     """A function that gives a model: in `models/MODULE.py`, called with these words.
 
-    `key` names the model's verdicts and begins with the technology's id. `version` is empty for the version that the ledger asks; the other versions of a
-    technology are proved with their defaults only.
+    `key` names the model's verdicts and begins with the technology's id. `version` is empty for the version that the ledger
+    asks; the other versions of a technology are proved with their defaults only.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """A trace as pictures of memory: per step every page with what is known of it, and which address answers with which page
 
-One panel per state, the initial one first. A box is an element (a page, an address, an entry); its lines are the cells about it,
-and those that the step changed stand out. An arrow goes from box to box where a relation holds or a function leads.
+One panel per state, the initial one first. A box is an element (a page, an address, an entry); its lines are the cells about
+it, and those that the step changed stand out. An arrow goes from box to box where a relation holds or a function leads.
 The picture is a self-contained SVG without script or links.
 
 SOURCE: W3C, Scalable Vector Graphics (SVG) 1.1, Second Edition: 5 (document structure), 9 (shapes), 10 (text).
