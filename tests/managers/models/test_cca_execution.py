@@ -7,20 +7,21 @@ from dataclasses import replace
 
 import pytest
 
+from hostproof.knowledge.load import catalogue
 from hostproof.managers.engine import Model
 from hostproof.managers.engine.search import Limits
 from hostproof.managers.engine.vacuity import mutants, silent
 from hostproof.managers.engine.verdict import decide, decide_all, weakest_duties
 from hostproof.managers.models.cca import execution, launch, models, tables
 
-EXPECTED = {
+EXPECTED: dict[str, dict[str, str | int]] = {
     "cca-execution": {
         "R1": "proved", "R2": "proved", "X1.exception": "proved", "X1.interrupt": 3, "X2": "proved", "X3": 4, "A1": 4,
     },
     "cca-launch": {"L1": "proved", "L1.rem": "proved", "G1": "proved"},
     "cca-tables": {"M5": "proved", "M6.page": "proved", "M6.ripas": "proved", "T1": "proved", "A1": 3},
 }  # fmt: skip
-WEAKEST = {
+WEAKEST: dict[str, dict[str, tuple[str, ...]]] = {
     "cca-execution": {"R2": ("rim_is_checked",), "X2": ("asks_the_rmm",)},
     "cca-launch": {
         "L1": ("rim_is_checked", "keeps_not_destroyed"),
@@ -113,6 +114,15 @@ def test_every_guard_and_operation_says_where_it_was_read() -> None:
     ]
 
     assert unsourced == []
+
+
+def test_attacks_and_primitives_are_those_of_the_catalogue() -> None:
+    known = catalogue()
+    attacks = {attack for model in models() for one in model.assumptions for attack in one.broken_by}
+    primitives = {primitive for model in models() for one in model.objectives for primitive in one.primitives}
+
+    assert set() == attacks - set(known.attacks)
+    assert set() == primitives - set(known.primitives)
 
 
 @pytest.mark.slow

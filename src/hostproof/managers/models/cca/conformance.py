@@ -25,9 +25,8 @@ _FAILURES = re.compile(r"^## B[\d.]+ Failure conditions\n", re.M)
 _AFTER = re.compile(r"^(?:## )?B[\d.]+ (?:Failure condition ordering|Success conditions)", re.M)
 _START = re.compile(r"\b([a-z][a-z0-9_]*)[ |]+pre:")
 _ERROR = re.compile(r"\b(?:RMI|RSI)_ERROR_\w+|\bPSCI_(?:INVALID|ALREADY|DENIED)\w*")
-_STIMULUS = re.compile(
-    r"\{\s*\.msg\s*=\s*\"([^\"]*)\"\s*,\s*\.abi\s*=\s*(\w+)\s*,\s*\.label\s*=\s*(\w+)\s*,\s*\.status\s*=\s*([^,}]+?)\s*[,}]"
-)
+_MESSAGE = re.compile(r"\.msg\s*=\s*\"([^\"]*)\"")
+_FIELD = re.compile(r"\.(abi|label|status)\s*=\s*([^,}]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """A row of the compliance suite: the conditions that it provokes, and the status that the command must return."""
+    """A row of the compliance suite: the conditions that it provokes and the status that the command must return.
+
+    Where it provokes two (`a_compare_b`), the status is that of the first.
+    """
 
     command: str
     conditions: tuple[str, ...]
@@ -104,8 +106,13 @@ def read_stimuli(directory: Path) -> list[Stimulus]:
     """The rows of the suite's stimulus tables. Raises InputError where there is none."""
     found = []
     for path in sorted(directory.glob("test/command/*/*_data.h")):
-        for message, command, label, status in _STIMULUS.findall(_read(path)):
-            found.append(Stimulus(command, tuple(message.split()), label, re.sub(r"\s+", " ", status)))
+        text = _read(path)
+        starts = list(_MESSAGE.finditer(text))
+        for i, start in enumerate(starts):
+            end = starts[i + 1].start() if i + 1 < len(starts) else len(text)
+            fields = {name: value.strip() for name, value in _FIELD.findall(text, start.end(), end)}
+            conditions = tuple(start[1].replace(" ", "_").split("_compare_"))
+            found.append(Stimulus(fields.get("abi", ""), conditions, fields.get("label", ""), fields.get("status", "")))
     if not found:
         raise InputError(
             "no stimulus was found",

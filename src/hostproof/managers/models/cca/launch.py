@@ -68,9 +68,7 @@ def launch() -> Model:
 def _build(m: ModelBuilder, x: _State) -> None:
     with m.operation("RMI_REALM_CREATE", Caller.HOST, "The parameters start the RIM.", "RMMSPEC: B4.3.9.4") as op:
         who = op.parameter("params", Who)
-        op.guard(
-            "one realm", x.realm == Realm.NULL, source="the model follows one realm", redundant="it would start again"
-        )
+        op.guard("one realm", x.realm == Realm.NULL, source="the model follows one realm")
         op.set(x.parameters, who)
         op.set(x.deviates, True, when=who == Who.HOST)
         op.set(x.realm, Realm.NEW)
@@ -149,8 +147,7 @@ def _attest(m: ModelBuilder, x: _State) -> None:
     sentence = "The verifier checks a fresh token with RIM, REMs and lifecycle, and releases the secret."
     source = "RMMSPEC: B5.3.2, B5.3.1, A7.2"
     with m.operation("RSI_ATTESTATION_TOKEN", Caller.GUEST, sentence, source) as op:
-        idle = "a realm that is not active has no token"
-        op.guard("state", x.realm == Realm.ACTIVE, "RSI_ERROR_STATE", source, redundant=idle)
+        op.guard("state", x.realm == Realm.ACTIVE, "RSI_ERROR_STATE", source)
         op.guard("rim", implies(x.rim, ~x.deviates), source="duty of the verifier")
         op.guard("rem", implies(x.rem, x.extended == Who.AGREED), source="duty of the verifier")
         op.guard("lifecycle", implies(x.secured, x.lifecycle == Lifecycle.SECURED), source="duty of the verifier")
