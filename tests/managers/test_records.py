@@ -13,28 +13,13 @@ from hypothesis import strategies as st
 
 from hostproof.errors import HostproofError, InputError
 from hostproof.managers import models, publish, records, registry
-from hostproof.managers.engine import toy
 from hostproof.managers.engine.verdict import digest
-from hostproof.managers.registry import Factory
-
-TOY = Factory("toy", "toy")
+from tests.managers.toys import toy_stored
 
 
 @pytest.fixture(scope="module")
 def toy_file() -> bytes:
-    model = toy.model()
-    verdicts = [one for run in publish.runs(model, TOY) for one in publish.prove_run(model, Plain(), run)]
-    return publish.encode(publish.stored(model, Plain(), verdicts))
-
-
-class Plain(Factory):
-    """The factory of the toy, which stands among the engine's parts."""
-
-    def __init__(self) -> None:
-        super().__init__("toy", "toy")
-
-    def sizes(self, model: object) -> None:
-        return None
+    return publish.encode(toy_stored())
 
 
 def test_what_is_written_is_read_back(toy_file: bytes) -> None:
