@@ -91,7 +91,12 @@ WEAKEST = {
 }
 
 
-@pytest.mark.parametrize("kept", WEAKEST)
+SHORT = [(), ("keeps_not_destroyed", "asks_alone", "rim_is_checked")]
+
+
+@pytest.mark.parametrize(
+    "kept", [kept if kept in SHORT else pytest.param(kept, marks=pytest.mark.slow) for kept in WEAKEST]
+)
 def test_the_duties_that_an_objective_needs_are_enough_for_it(memory: Model, kept: tuple[str, ...]) -> None:
     switches = memory.switches(without=[duty for duty in memory.duties if duty not in kept])
     found = settle(memory, [memory.objective(name) for name in sorted(WEAKEST[kept])], switches)

@@ -13,6 +13,7 @@ from hostproof.managers.engine.search import Limits
 from hostproof.managers.engine.vacuity import mutants, silent
 from hostproof.managers.engine.verdict import decide, decide_all, weakest_duties
 from hostproof.managers.models.cca import execution, launch, models, tables
+from tests.managers.engine.agreement import Agreement
 
 EXPECTED: dict[str, dict[str, str | int]] = {
     "cca-execution": {
@@ -102,6 +103,13 @@ def test_a_verifier_that_accepts_any_platform_gives_the_secret_to_a_debugger() -
 @pytest.mark.parametrize("build", BUILDERS)
 def test_every_operation_happens(build: Callable[[], Model]) -> None:
     assert silent(build()) == []
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.name)
+def test_the_models_mean_the_same_in_both_meanings(model: Model) -> None:
+    agreement = Agreement(model, {sort.name: 2 for sort in model.sorts if sort.uninterpreted})
+
+    assert [agreement.disagreement(seed) for seed in range(2)] == [""] * 2
 
 
 def test_every_guard_and_operation_says_where_it_was_read() -> None:
