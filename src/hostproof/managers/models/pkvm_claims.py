@@ -49,6 +49,7 @@ def claims(m: ModelBuilder, x: State, named: bool, attacks: Mapping[str, Sequenc
     if named:
         _donors(m, x)
     _contents(m, x)
+    _whatever_plain_vms_map(m, x)
     (s,), (g,) = Page.names("s"), GuestPage.names("g")
     back = all_of(x.reads(s, g), x.written[g] == Written.NEW, x.content[s] == Content.NEW)
     m.witness("the guest reads back what it wrote", exists([s, g], back))
@@ -259,3 +260,33 @@ def _kept(x: State, s: Term, g: Term) -> Term:
     """The page holds what was written last at the address."""
     new = all_of(x.written[g] == Written.NEW, x.content[s] == Content.NEW)
     return any_of(new, all_of(x.written[g] == Written.OLD, x.content[s] == Content.OLD))
+
+
+def _whatever_plain_vms_map(m: ModelBuilder, x: State) -> None:
+    """What holds even where plain VMs map pages that are not theirs: it decides the rest where ranges are not checked."""
+    (s,), (g, h) = Page.names("s"), GuestPage.names("g", "h")
+    maps, state, kind = x.maps[g, s], x.guest[g], x.kind[x.vm[g]]
+    mine = state.is_in(GuestState.OWNED, GuestState.SHARED_OWNED)
+    other = x.guest[h].is_in(GuestState.OWNED, GuestState.SHARED_OWNED)
+    apart = all_of(x.host[s] == PageState.NOPAGE, x.hyp[s] != PageState.OWNED)
+    lent = all_of(x.host[s] == PageState.SHARED_BORROWED, x.hyp[s] != PageState.OWNED)
+    used = all_of(maps, mine, x.written[g] != Written.NONE)
+    careful = all_of(x.scrubs, x.keeps)
+
+    def every(id: str, condition: Term, conclusion: Term, sentence: str) -> None:
+        m.invariant(id, forall([s, g, h], implies(condition, conclusion)), sentence)
+
+    every("one-owner", all_of(maps, x.maps[h, s], mine, other), g == h, "a page has one address among protected VMs")
+    every("host-apart", all_of(maps, state == GuestState.OWNED), apart, "the host has no access to what a guest owns")
+    every("host-borrows", all_of(maps, state == GuestState.SHARED_OWNED), lent, "the host borrows what a guest shares")
+    every("donor-apart", x.donor[s, g], apart, "an entry that names a guest is invalid, and not the manager's")
+    every("secret-apart", x.secret(s), apart, "the host has no access to private content")
+    known = all_of(kind == Kind.GUEST, state == GuestState.OWNED, implies(careful, x.written[g] != Written.NONE))
+    every(
+        "secret-known",
+        all_of(x.secret(s), maps, mine),
+        known,
+        "among protected VMs its guest alone maps private content",
+    )
+    every("not-older", all_of(used, x.written[g] == Written.NEW), x.content[s] != Content.OLD, "no page goes back")
+    every("not-reset", used, x.content[s] != Content.ZERO, "no page in use is zeroed")

@@ -315,6 +315,7 @@ def observers(m: ModelBuilder, x: State, secure_world: bool) -> None:
     if secure_world:
         _secure_world(m, x)
     _devices(m, x)
+    _eviction(m, x)
 
 
 def _secure_world(m: ModelBuilder, x: State) -> None:
@@ -355,6 +356,15 @@ def _devices(m: ModelBuilder, x: State) -> None:
     ) as op:
         s = page(op)
         op.set(x.outcome, "BUS", when=x.secret(s))
+
+
+def _eviction(m: ModelBuilder, x: State) -> None:
+    where = "TLB entries go at any time"
+    never = "nothing outlives its mapping while tlb_invalidate is on"
+    with m.operation("evict", Caller.CPU, "A CPU drops a stale translation of a guest.", where, never) as op:
+        s, g = page(op), op.parameter("g", GuestPage)
+        op.guard("evict.stale", x.stale[g, s], "", where, redundant="without an entry nothing changes")
+        op.set(x.stale[g, s], False)
 
 
 def _accomplice(op: OperationBuilder, x: State, s: Name, g: Name, verb: str) -> None:
