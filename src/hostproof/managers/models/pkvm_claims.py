@@ -237,7 +237,8 @@ def _contents(m: ModelBuilder, x: State) -> None:
         "the manager's content lies in its pages",
     )
     written = x.written[g] != Written.NONE
-    there = any_of(x.guest[g].is_in(GuestState.OWNED, GuestState.POISON), x.phase[x.vm[g]] == Phase.DYING)
+    returned = all_of(x.phase[x.vm[g]] == Phase.DYING, x.guest[g] == GuestState.NOPAGE)
+    there = any_of(x.guest[g].is_in(GuestState.OWNED, GuestState.POISON), returned)
     m.invariant(
         "written",
         forall([g], implies(written, all_of(kind == Kind.GUEST, there, x.phase[x.vm[g]] != Phase.GONE))),
