@@ -161,18 +161,16 @@ def test_without_invalidation_a_stale_translation_reaches_another_page(memory: M
 
 
 @pytest.mark.slow
-def test_a_manager_that_does_not_wipe_on_creation_shows_one_address_the_data_of_another(memory: Model) -> None:
-    verdicts = decide_all(
-        memory, ["M1", "M5", "M7", "R1.memory"], {"WIPE_ON_CREATE": False}, limits=Limits(400_000, 120)
-    )
-    broken = {name: len(_steps(verdict)) for name, verdict in verdicts.items() if verdict.trace}
+def test_a_manager_that_does_not_wipe_on_creation_gives_pages_away_and_takes_the_hosts(memory: Model) -> None:
+    verdicts = decide_all(memory, sorted(HOLDS), {"WIPE_ON_CREATE": False})
+    broken = {name: len(_steps(verdict)) for name, verdict in verdicts.items() if verdict.result != "proved"}
 
-    assert "M1" in broken and "M7" in broken
+    assert broken == {"M1": 7, "M7": 4, "R1.memory": 6}
 
 
 @pytest.mark.slow
 def test_every_guard_of_memory_matters_or_says_why_not(memory: Model) -> None:
-    limits = Limits(states=60_000, seconds=20)
+    limits = Limits(states=15_000, seconds=20)
     found = list(mutants(memory, ONE_ADDRESS, limits))
 
     assert [f"{one.operation}: {one.guard}" for one in found if one.survives] == []

@@ -53,8 +53,8 @@ def _create(m: ModelBuilder, x: State) -> None:
         op.guard("rd_state", x.state[rd] == GranuleState.RD, INPUT, "RMMSPEC: B4.3.10.2")
         dead = all_of(forall([s, g], ~x.maps[s, g]), forall([t], x.state[t] != GranuleState.REC))
         op.guard("realm_live", dead, _REALM, "RMMSPEC: B4.3.10.2, A2.1.4", redundant=_LOST)
-        owned = "the table is found from the descriptor, the host does not name it"
-        op.guard("rtt_base", x.state[rtt] == GranuleState.RTT, source="RMMSPEC: A2.2.2", redundant=owned)
+        own = "RMMSPEC: A2.2.2, the RMM finds the table in the descriptor"
+        op.guard("rtt_base", x.state[rtt] == GranuleState.RTT, source=own)
         op.set(x.state[rd], delegated)
         op.set(x.state[rtt], delegated)
         _forget(op, x)
