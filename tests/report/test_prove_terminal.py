@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.managers.toys import toy_stored
 
 from hostproof.errors import UsageError
 from hostproof.managers import records
 from hostproof.report import prove_terminal, trace_mermaid, trace_story, trace_svg
 from hostproof.report.prove_terminal import Told
-from tests.managers.toys import toy_stored
 
 GOLDEN = Path(__file__).with_name("golden")
 

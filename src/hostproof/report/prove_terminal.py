@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from hostproof.managers.objectives import OBJECTIVES, base
-from hostproof.managers.records import Card, Stored, Verdict
+from hostproof.managers.records import Stored, Verdict
 from hostproof.report.page import Page, capture, finished
 from hostproof.report.trace_story import differs, narrate
 from hostproof.report.words import count
@@ -128,7 +128,7 @@ def _model(answer: Told, page: Page, verbose: bool) -> None:
         style = {"proved": "green", "trace": "red"}.get(verdict.result, "yellow")
         page.item(_line(answer.stored, verdict), label=f"  {verdict.objective}", column=15, label_style=style)
         if verbose:
-            _details(model, verdict, page)
+            _details(answer.stored, verdict, page)
 
 
 def _line(stored: Stored, verdict: Verdict) -> str:
@@ -147,7 +147,11 @@ def _line(stored: Stored, verdict: Verdict) -> str:
     return f"{verdict.sentence}: {'; '.join(parts)} [{verdict.id}]"
 
 
-def _details(card: Card, verdict: Verdict, page: Page) -> None:
+def _details(stored: Stored, verdict: Verdict, page: Page) -> None:
+    card = stored.model
+    for duty, opened in _opened(stored, verdict):
+        told = f"{count(opened.steps, 'step')} [{opened.id}]" if opened.result == "trace" else opened.result
+        page.item(f"without {duty}: {told}", indent=15, column=17, style="cyan")
     for name in verdict.invariants:
         page.item(f"{name}: {card.invariants.get(name, '')}", indent=15, column=17, style="dim")
     for name in verdict.assumptions:
@@ -157,6 +161,17 @@ def _details(card: Card, verdict: Verdict, page: Page) -> None:
         page.item(f"assumes {name}: {told}{broken}", indent=15, column=17)
     for sentence in verdict.why_not:
         page.item(f"the induction stops: {sentence}", indent=15, column=17, style="yellow")
+
+
+def _opened(stored: Stored, verdict: Verdict) -> Iterator[tuple[str, Verdict]]:
+    """What each duty that a proof needs keeps closed: the verdict where the guest drops it alone."""
+    if verdict.result != "proved":
+        return
+    for duty in _needed(stored, verdict):
+        others = tuple(name for name in verdict.duties if name != duty)
+        opened = stored.run(verdict.policy, others).get(verdict.objective)
+        if opened is not None:
+            yield duty, opened
 
 
 def _summary(answers: Sequence[Told], page: Page) -> None:
@@ -178,7 +193,7 @@ def verdict_text(stored: Stored, verdict: Verdict, *, width: int = 100, color: b
     page.item(_line(stored, verdict), indent=2)
     page.item(f"run: {', '.join(_switches(verdict)) or 'no policies and duties'}", indent=2)
     page.item(f"model {model.name} {model.version}, digest {verdict.digest[:16]}, bound: {verdict.bound}", indent=2)
-    _details(model, verdict, page)
+    _details(stored, verdict, page)
     narrate(stored, verdict, page)
     return finished(console)
 
