@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.managers.toys import toy_stored
 
 from hostproof.managers.engine import toy
-from tests.managers.toys import toy_stored
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import model_pages  # noqa: E402
-import prove_all  # noqa: E402
+import model_pages
+import prove_all
 
 
 def test_a_page_holds_every_operation_with_its_guards_and_effects() -> None:

@@ -79,6 +79,8 @@ _TABLE: dict[str, tuple[Factory, ...]] = {
     "sev-es": (*_amd("sev-es", "sev_es"), Factory("sev-es-ghcb", "sev_es", (), "exchange")),
     "sev-snp": (
         *_amd("sev-snp", "sev_snp", ("MetadataEntry", 1)),
+        Factory("sev-snp-vmpl", "snp_vmpl"),
+        Factory("sev-snp-page-size", "snp_page_size"),
         Factory("sev-snp-ghcb", "sev_es", (), "exchange"),
         Factory("sev-snp-guest-requests", "amd_guest_requests"),
     ),
