@@ -53,8 +53,10 @@ kernels:
 	bash scripts/fetch_other_kernels.sh "$$HOSTPROOF_KERNELS" sid arm64 \
 	  'linux-base-[0-9.]+\+deb14-cloud-arm64' 'linux-binary-unsigned-.*-cloud-arm64' 'linux-modules-[0-9.]+\+deb14-cloud-arm64'
 
-# Generated data: the ledger's schema and the expected ledgers of the examples.
+# Generated data: the ledger's schema, the verdicts of the models and a page on each, the expected ledgers of the examples.
 generate: $(STAMP)
+	$(RUN)/python scripts/prove_all.py
+	$(RUN)/python scripts/model_pages.py
 	$(RUN)/python -m hostproof.report.schema > src/hostproof/report/ledger.schema.json.new
 	mv src/hostproof/report/ledger.schema.json.new src/hostproof/report/ledger.schema.json
 	$(RUN)/python scripts/expected_ledgers.py

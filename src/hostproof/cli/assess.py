@@ -97,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
     from hostproof.knowledge.load import catalogue
     from hostproof.ledger import diff
     from hostproof.ledger.assess import assess
-    from hostproof.managers.verdicts import CatalogueVerdicts
+    from hostproof.managers.proofs import proved
 
     if args.strict and not args.baseline:
         raise UsageError("--strict compares with a baseline", hint="give --baseline LEDGER")
     baseline = show.read_ledger(args.baseline) if args.baseline else None
     with progress.shown() as report:
-        ledger = assess(catalogue(), subject.from_arguments(args, report), CatalogueVerdicts())
+        ledger = assess(catalogue(), subject.from_arguments(args, report), proved())
     if args.page:
         files.write_output(FORMATS["html"](ledger), args.page)
     show.ledger(ledger, args.format, args.output, verbose=args.verbose, baseline=baseline)

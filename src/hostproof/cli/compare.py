@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from hostproof.cli import files, show, stated
     from hostproof.knowledge.load import catalogue
     from hostproof.ledger.compare import compare
-    from hostproof.managers.verdicts import CatalogueVerdicts
+    from hostproof.managers.proofs import proved
     from hostproof.report import compare_terminal
 
     known = catalogue()
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         known,
         stated.technologies(known, args.technology),
         use,
-        CatalogueVerdicts(),
+        proved(),
         chosen=stated.options_chosen(known, args.option),
         stated=stated.facts_stated(known, args.fact),
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 __all__ = ["add", "run"]
 
+_VERDICT = re.compile("(?:(?:proof|trace|verdict):)?[0-9a-f]{12}")
 EPILOG = """\
 examples:
   hostproof explain C22                                  a channel
-  hostproof explain heckler                              an attack (also by its number: attack:22)
+  hostproof explain heckler                              an attack (also by its number: attack:22), and what models say
+  hostproof explain 1a73261a4fcd                         a proof or a trace, by the id that a row or `prove` shows
   hostproof explain restricted_injection                 a feature bit
   hostproof explain C34/virtio_net/T3 --ledger ledger.json
   hostproof explain uses                                 a list: uses, technologies, channels, features, mitigations, attacks
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         if args.entry not in rows:
             raise UsageError(f"{args.ledger} has no row {args.entry!r}", hint=_nearest(args.entry, list(rows)))
         text = explain_text(ledger, rows[args.entry], width=show.width(), color=show.colour())
+    elif _VERDICT.fullmatch(args.entry):
+        text = _verdict(args.entry.rpartition(":")[2])
     else:
         from hostproof.knowledge import explain
 
@@ -60,9 +65,47 @@ def run(args: argparse.Namespace) -> int:
         if found is None:
             names = explain.names(known)
             raise UsageError(f"the catalogue has no entry {args.entry!r}", hint=_nearest(args.entry, names))
-        text = found
+        text = found + _models(args.entry)
     files.write_output(text, None)
     return 0
+
+
+def _verdict(id: str) -> str:
+    """A proof or a trace with everything behind it. Raises UsageError where no model has it."""
+    from hostproof.cli import show
+    from hostproof.errors import UsageError
+    from hostproof.managers.records import library
+    from hostproof.report.prove_terminal import verdict_text
+
+    found = library().find(id)
+    if found is None:
+        raise UsageError(
+            f"no stored verdict has the id {id}",
+            hint="a ledger of another version of hostproof names other ids; `hostproof prove` lists those of this one",
+        )
+    return verdict_text(*found, width=show.width(), color=show.colour())
+
+
+def _models(entry: str) -> str:
+    """What the models say of an attack: traces that replay it, proofs that it is gone, assumptions that it breaks."""
+    from hostproof.cli import show
+    from hostproof.knowledge.load import catalogue
+    from hostproof.managers import coverage
+    from hostproof.managers.policies import replays
+    from hostproof.managers.records import library
+    from hostproof.report.prove_terminal import attack_text
+
+    word = entry.removeprefix("attack:")
+    attacks = catalogue().attacks.values()
+    attack = next((one for one in attacks if one.id == word or str(one.number) == word), None)
+    if attack is None:
+        return ""
+    replay = replays().get(attack.id)
+    scenes = [] if replay is None else [known for one in replay.found if (known := coverage.scene(library(), one))]
+    sentences = [] if replay is None else list(coverage.told(library(), replay))
+    broken = coverage.assumptions_broken(library()).get(attack.id, [])
+    story = "" if replay is None else replay.story
+    return attack_text(story, sentences, broken, scenes[:1], width=show.width(), color=show.colour())
 
 
 def _nearest(word: str, words: list[str]) -> str:

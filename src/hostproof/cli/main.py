@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hostproof import __version__
-from hostproof.cli import assess, compare, diff, explain, kernel_facts, surface, triage, what_if
+from hostproof.cli import assess, compare, diff, explain, kernel_facts, prove, surface, triage, what_if
 from hostproof.errors import HostproofError, UsageError
 from hostproof.report.words import visible
 
 __all__ = ["build_parser", "main", "script"]
 
-VERBS = (assess, surface, kernel_facts, diff, what_if, triage, compare, explain)
+VERBS = (assess, surface, prove, kernel_facts, diff, what_if, triage, compare, explain)
 
 EPILOG = """\
 first steps:

@@ -61,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
     from hostproof.ledger.what_if.answer import what_if
     from hostproof.ledger.what_if.changes import Kind
     from hostproof.ledger.what_if.model import encode
-    from hostproof.managers.verdicts import CatalogueVerdicts
+    from hostproof.managers.proofs import proved
     from hostproof.report import what_if_terminal
 
     with progress.shown() as report:
         answer = what_if(
             catalogue(),
             subject.from_arguments(args, report),
-            CatalogueVerdicts(),
+            proved(),
             targets=args.target,
             kinds=tuple(Kind(kind) for kind in kinds),
             jobs=_jobs(args.jobs),
