@@ -32,7 +32,7 @@ from hostproof.managers.registry import Factory, technologies_of
 
 __all__ = ["LIMITS", "Run", "card", "encode", "prove_run", "runs", "stored", "weakest"]
 
-LIMITS = Limits(states=90_000, seconds=120.0)
+LIMITS = Limits(states=64_000, seconds=120.0)
 """Of a search: the number of states decides, so that a slower machine finds the same. A sixth of it where a policy is flipped
 that no fact of a VM maps to: that is a mutant, whose other objectives are of no interest."""
 MAX_MAPPED = 5
