@@ -35,7 +35,7 @@ __all__ = ["LIMITS", "Run", "card", "encode", "prove_run", "runs", "stored", "we
 LIMITS = Limits(states=64_000, seconds=120.0)
 """Of a search: the number of states decides, so that a slower machine finds the same."""
 MUTANTS = Limits(states=15_000, seconds=120.0)
-"""Of a search where a policy is flipped that no fact of a VM maps to, and of other versions: their other objectives matter less."""
+"""Of a search where a policy is flipped that no fact of a VM maps to, and of other versions."""
 MAX_MAPPED = 5
 _LINE = msgspec.json.Encoder(order="deterministic")
 
