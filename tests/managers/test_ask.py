@@ -84,9 +84,11 @@ def test_every_attack_on_an_assumption_is_in_the_catalogue() -> None:
     assert set(coverage.assumptions_broken(records.library())) - set(catalogue().attacks) == set()
 
 
-def test_two_thirds_of_the_attacks_are_reached_by_a_model() -> None:
+def test_most_attacks_are_reached_by_a_model() -> None:
     """The number that `prove --attacks` shows; it may grow."""
+    attacks = {attack.id for attack in catalogue().attacks.values() if attack.affected != "false"}
     reached = set(coverage.replayed(records.library())) | set(coverage.assumptions_broken(records.library()))
 
-    assert len(reached & set(catalogue().attacks)) >= 66
-    assert len(coverage.replayed(records.library())) >= 25
+    assert len(attacks) == 74
+    assert len(reached & attacks) >= 66
+    assert len(coverage.replayed(records.library())) >= 27

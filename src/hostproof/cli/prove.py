@@ -148,7 +148,8 @@ def _attacks(args: argparse.Namespace, color: bool) -> str:
     from hostproof.managers.records import library
     from hostproof.report.prove_terminal import Coverage, coverage_text
 
-    attacks = list(catalogue().attacks)
+    # What a negative control of the catalogue describes affects nothing.
+    attacks = [attack.id for attack in catalogue().attacks.values() if attack.affected != "false"]
     found, broken = replayed(library()), assumptions_broken(library())
     others = [name for name in attacks if name not in found and name not in broken]
     assumed = {name: broken[name] for name in attacks if name in broken}

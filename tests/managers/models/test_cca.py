@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from hostproof.managers.engine import Model
 from hostproof.managers.engine.induction import settle
@@ -27,6 +29,11 @@ def memory() -> Model:
 @pytest.fixture(scope="module")
 def verdicts(memory: Model) -> dict[str, VerdictRecord]:
     return decide_all(memory)
+
+
+def _paced(value: object, slow: Sequence[object]) -> ParameterSet:
+    """A parameter that the fast suite leaves out where it is among the slow ones."""
+    return pytest.param(value, marks=[pytest.mark.slow] if value in slow else [])
 
 
 @cache
@@ -75,7 +82,7 @@ DROPPED = {
 }
 
 
-@pytest.mark.parametrize("duty", DROPPED)
+@pytest.mark.parametrize("duty", [_paced(duty, ("asks_alone", "shares_knowingly")) for duty in DROPPED])
 def test_each_dropped_duty_opens_what_it_protects_and_nothing_else(duty: str) -> None:
     broken = {name: len(_steps(verdict)) for name, verdict in _without(duty).items() if verdict.result != "proved"}
 
@@ -91,12 +98,7 @@ WEAKEST = {
 }
 
 
-SHORT = [(), ("keeps_not_destroyed", "asks_alone", "rim_is_checked")]
-
-
-@pytest.mark.parametrize(
-    "kept", [kept if kept in SHORT else pytest.param(kept, marks=pytest.mark.slow) for kept in WEAKEST]
-)
+@pytest.mark.parametrize("kept", [_paced(kept, [kept] if kept else []) for kept in WEAKEST])
 def test_the_duties_that_an_objective_needs_are_enough_for_it(memory: Model, kept: tuple[str, ...]) -> None:
     switches = memory.switches(without=[duty for duty in memory.duties if duty not in kept])
     found = settle(memory, [memory.objective(name) for name in sorted(WEAKEST[kept])], switches)
@@ -126,19 +128,13 @@ LAST_STEPS = {
 }
 
 
-@pytest.mark.parametrize("policy", ["WIPE_ON_UNDELEGATE", "SMMU_GPC"])
+@pytest.mark.parametrize("policy", [_paced(policy, ("SMMU_GPC",)) for policy in BROKEN_MANAGERS])
 def test_a_manager_without_a_rule_of_the_specification_is_broken(memory: Model, policy: str) -> None:
     verdicts = decide_all(memory, sorted(HOLDS), {policy: False}, sizes=ONE_ADDRESS)
     broken = {name: len(_steps(verdict)) for name, verdict in verdicts.items() if verdict.result != "proved"}
 
     assert BROKEN_MANAGERS[policy] == broken
     assert LAST_STEPS[policy] == _steps(verdicts["M1"])[-2:]
-
-
-def test_without_the_wipe_of_undelegation_the_host_reads_what_the_realm_wrote(memory: Model) -> None:
-    verdict = decide(memory, "M1", {"WIPE_ON_UNDELEGATE": False}, sizes=ONE_ADDRESS)
-
-    assert _steps(verdict)[-3:] == ["RMI_DATA_DESTROY", "RMI_GRANULE_UNDELEGATE", "host load"]
 
 
 def test_every_operation_happens_and_the_realm_reads_back_what_it_wrote(memory: Model) -> None:

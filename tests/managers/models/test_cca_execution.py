@@ -52,7 +52,7 @@ def test_the_verdicts_are_the_expected_ones(build: Callable[[], Model]) -> None:
     }
 
 
-@pytest.mark.parametrize("build", [execution, launch])
+@pytest.mark.parametrize("build", [execution, pytest.param(launch, marks=pytest.mark.slow)])
 def test_every_objective_names_the_weakest_duties_and_what_each_dropped_one_opens(build: Callable[[], Model]) -> None:
     model = build()
     found = {name: weakest_duties(model, name) for name in WEAKEST[model.name]}

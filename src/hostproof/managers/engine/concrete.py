@@ -110,9 +110,15 @@ class Instance:
 
 
 class Machine:
-    """A model at given sizes of its uninterpreted sorts, with its duties and policies fixed."""
+    """A model at given sizes of its uninterpreted sorts, with its duties and policies fixed.
 
-    def __init__(self, model: Model, switches: Switches, sizes: Mapping[str, int]) -> None:
+    Without `forgetting`, cells that nobody reads keep their values; without `symmetry`, states that differ in the names
+    of elements are different: what another engine counts.
+    """
+
+    def __init__(
+        self, model: Model, switches: Switches, sizes: Mapping[str, int], forgetting: bool = True, symmetry: bool = True
+    ) -> None:
         for sort in model.sorts:
             if sort.uninterpreted and sizes.get(sort.name, 0) < 1:
                 raise ModelError.at(model.name, f"the number of {sort.name} is not given", expected="at least 1")
@@ -123,8 +129,8 @@ class Machine:
             self._base[variable] = len(self.cells)
             self.cells += [(variable, arguments) for arguments in self._tuples(variable.arguments)]
         self.instances = tuple(self._instances())
-        self._dead = tuple(self._dead_cells())
-        self._permutations = self._symmetries()
+        self._dead = tuple(self._dead_cells()) if forgetting else ()
+        self._permutations = self._symmetries() if symmetry else []
 
     def size(self, sort: Sort) -> int:
         """How many elements a sort has here."""

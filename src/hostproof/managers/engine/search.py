@@ -66,6 +66,8 @@ class Exploration:
     found: dict[str, Trace] = field(default_factory=dict)
     fired: dict[str, int] = field(default_factory=dict)
     """Operations that can happen, with the depth at which they first do."""
+    met: dict[str, int] = field(default_factory=dict)
+    """How many of the visited states meet each target; 1 at most unless the search exhausts."""
     states: int = 0
     transitions: int = 0
     depth: int = 0
@@ -87,16 +89,21 @@ def explore(
     limits = limits or Limits()
     started = time.monotonic()
     result = Exploration()
-    open_targets = {name: machine.predicate(term) for name, term in targets.items()}
+    watched = {name: machine.predicate(term) for name, term in targets.items()}
+    open_targets = set(watched)
     parents: dict[State, _Origin] = {}
     layer: list[State] = []
 
     def arrive(state: State, origin: _Origin) -> None:
         parents[state] = origin
         layer.append(state)
-        for name in [name for name, holds in open_targets.items() if holds(state)]:
-            del open_targets[name]
-            result.found[name] = _replay(machine, parents, state, targets[name])
+        for name in [name for name, holds in watched.items() if holds(state)]:
+            result.met[name] = result.met.get(name, 0) + 1
+            if name in open_targets:
+                open_targets.discard(name)
+                result.found[name] = _replay(machine, parents, state, targets[name])
+            if not exhaust:
+                del watched[name]
 
     for raw in machine.initial():
         state = machine.canonical(machine.forget(raw))
