@@ -118,6 +118,13 @@ def _invariants(m: ModelBuilder, x: State) -> None:
         forall([s], implies(x.foreign[s], x.pamt[s] == Pamt.REG)),
         "another TD holds pages by the same rules",
     )
+    _translations_and_use(m, x)
+
+
+def _translations_and_use(m: ModelBuilder, x: State) -> None:
+    """What CPUs may hold, and what a page in use holds."""
+    (s,) = SystemPage.names("s")
+    (g,) = GuestPage.names("g")
     shut = x.sept[g] == Sept.BLOCKED
     now = any_of(x.sept[g] == Sept.MAPPED, all_of(shut, x.bepoch[s] == Epoch.CURRENT))
     m.invariant(
