@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs QEMU for the tests that compare with it, where this machine lets us. What cannot be had is said and is not an
-# error: the tests that need it skip, saying so. Nothing is upgraded.
+# Installs QEMU, and Rumur with its compiler, for the tests that compare with them, where this machine lets us. What cannot
+# be had is said and is not an error: the tests that need it skip, saying so. Nothing is upgraded.
 set -u
 wanted=()
 command -v qemu-system-x86_64 >/dev/null || wanted+=(qemu-system-x86)
 command -v qemu-system-aarch64 >/dev/null || wanted+=(qemu-system-arm)
 command -v qemu-system-s390x >/dev/null || wanted+=(qemu-system-misc)
+command -v rumur >/dev/null || wanted+=(rumur)
+command -v gcc >/dev/null || wanted+=(gcc libc6-dev)
 [ ${#wanted[@]} = 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "${wanted[*]}: not installed (that takes root and apt-get), and tests that need it skip" >&2
