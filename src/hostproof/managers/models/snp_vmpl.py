@@ -242,7 +242,7 @@ def _vmsa(m: ModelBuilder, x: State) -> None:
         mine = all_of(x.content[s] == Content.MONITOR, x.held[g], x.holder[g] == Level.VMPL0)
         op.guard("VMSA.checked", implies(all_of(x.checked, zero), mine), source="duty")
         op.set(x.vmsa[s], True)
-    sentence = "VMPL0 makes a VMSA an ordinary page again, once its vCPU has stopped for good."
+    sentence = "VMPL0 makes the VMSA of a lower level an ordinary page again, once its vCPU has stopped for good."
     with m.operation("RMPADJUST no VMSA", Caller.GUEST, sentence, "SVSM: core_delete_vcpu") as op:
         s, g = _mapped(op, x, "no VMSA")
         lost = "a vCPU without its VMSA does not run again, which the host may bring about anyway"
@@ -250,7 +250,12 @@ def _vmsa(m: ModelBuilder, x: State) -> None:
         zero = _only_vmpl0(op, "no VMSA.vmpl0", source, "the bit stays as it is", lost)
         op.guard("no VMSA.validated", all_of(x.validated[s], x.accepted[g]), "#VC 0x404", "RMPS: rmpadjust")
         op.guard("no VMSA.stopped", implies(all_of(x.stopped, zero), ~x.running[s]), source="duty")
+        op.guard(
+            "no VMSA.one", x.vmsa[s], source="a VMSA", redundant="the bit is clear, and the page was given up before"
+        )
         op.set(x.vmsa[s], False)
+        # What is left are registers of the lower level, which may have them back.
+        op.set(x.content[s], Content.LOWER, when=zero)
         op.set(x.held[g], False, when=zero)
 
 
