@@ -38,7 +38,8 @@ check: $(STAMP)
 bench: $(STAMP) kernels
 	$(RUN)/python benchmarks/run.py
 
-# The machines that readers and inventories are compared with; where they cannot be had, those tests skip with a reason.
+# The machines that readers and inventories are compared with, and the engine that models are; where they cannot be had,
+# those tests skip with a reason.
 machines:
 	bash scripts/install_qemu.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs QEMU and other tools for the tests that compare with them, where this machine lets us. What cannot be had is said and is not an
-# error: the tests that need it skip, saying so. Nothing is upgraded.
+# Installs QEMU, Rumur with its compiler, and packers for the tests that compare with them, where this machine lets us. What
+# cannot be had is said and is not an error: the tests that need it skip, saying so. Nothing is upgraded.
 set -u
 wanted=()
 command -v qemu-system-x86_64 >/dev/null || wanted+=(qemu-system-x86)
@@ -11,6 +11,8 @@ for tool in cpio bzip2 lzop lz4 zstd bpftool; do
     command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || wanted+=("$tool")
 done
 command -v xz >/dev/null || wanted+=(xz-utils)
+command -v rumur >/dev/null || wanted+=(rumur)
+command -v gcc >/dev/null || wanted+=(gcc libc6-dev)
 [ ${#wanted[@]} = 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "${wanted[*]}: not installed (that takes root and apt-get), and tests that need it skip" >&2

@@ -83,6 +83,8 @@ _TABLE: dict[str, tuple[Factory, ...]] = {
         Factory("sev-snp-page-size", "snp_page_size"),
         Factory("sev-snp-ghcb", "sev_es", (), "exchange"),
         Factory("sev-snp-guest-requests", "amd_guest_requests"),
+        Factory("sev-snp-vmpl", "snp_vmpl"),
+        Factory("sev-snp-page-size", "snp_page_size"),
     ),
     "tdx": (
         Factory("tdx", "tdx_memory"),

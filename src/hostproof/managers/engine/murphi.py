@@ -241,7 +241,7 @@ class _Export:
         guards = [fix_switches(guard.condition, self.switches) for guard in operation.guards]
         if any(map(_never, guards)):
             return
-        guard = " & ".join(self.write(term) for term in guards) or "true"
+        guard = " & ".join(self.write(term) for term in guards if not isinstance(term, Value)) or "true"
         effects = [effect for effect in map(self._fixed, operation.effects) if not _never(effect.when)]
         read = {v for e in effects for t in (*e.target.arguments, e.value, e.when) for v in variables_of(t)[0]}
         before = read & {effect.target.variable for effect in effects}

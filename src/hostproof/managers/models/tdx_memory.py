@@ -13,8 +13,8 @@ Sources, by key of the catalogue: TDXMOD1501 (`intel/tdx-module`, tag TDX_1.5.01
 same), by file and function; "table" is `include/auto_gen/sept_state_lookup.c` or `op_state_lookup.c`. TDXC is Linux
 `arch/x86/coco/tdx/tdx.c`, TDXRST `Documentation/arch/x86/tdx.rst`.
 
-Not here: non-leaf entries (SEPT.ADD takes a page and nothing more), REMOVED and EXPORTED states, nested guests, page sizes
-(`tdx_pages`), launch (`tdx_launch`), registers and events (`tdx_vcpu`), migration (`tdx_migration`).
+Not here: non-leaf entries (SEPT.ADD takes a page and nothing more), REMOVED and EXPORTED states, nested guests, pages of 2 MiB
+and TDH.MEM.PAGE.DEMOTE and PROMOTE, launch (`tdx_launch`), registers and events (`tdx_vcpu`), migration (`tdx_migration`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ the catalogue says), ASPFW (`amd/AMD-ASPFW` at 3ca6650dd35d, firmware 1.55.25 fo
 only), RMPS (`microsoft/verismo` `source/verismo/src/arch/rmp/entry_s.rs` at 28b3221d1a36, an independent reading of the same
 instructions), SEVCORE (Linux `arch/x86/coco/sev`).
 
-Not here: 2 MiB pages and PSMASH, VMPLs and RMPADJUST, launch digests, GHCB, interrupts, CPUID. They are models of their own.
+Not here: 2 MiB pages and PSMASH (`sev-snp-page-size`), VMPLs and RMPADJUST (`sev-snp-vmpl`), launch digests, GHCB, interrupts,
+CPUID. They are models of their own.
 """
 
 from __future__ import annotations
