@@ -256,6 +256,7 @@ def _vmsa(m: ModelBuilder, x: State) -> None:
         op.set(x.vmsa[s], False)
         # What is left are registers of the lower level, which may have them back.
         op.set(x.content[s], Content.LOWER, when=zero)
+        op.set(x.origin[s], g, when=zero)
         op.set(x.held[g], False, when=zero)
 
 
