@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from defusedxml import ElementTree
 
-from hostproof.managers.engine import Caller, Model, ModelBuilder, ModelError, Sort, all_of, toy
+from hostproof.managers.engine import Caller, Model, ModelBuilder, ModelError, Sort, all_of, exists, toy
 from hostproof.managers.engine.concrete import Machine
 from hostproof.managers.engine.murphi import to_murphi
 from hostproof.managers.engine.search import Exploration, Limits, explore
@@ -134,6 +134,29 @@ def awkward() -> Model:
     return m.build()
 
 
+def layers() -> Model:
+    """What is read only where something is that is itself read only somewhere."""
+    page, process = Sort("Page"), Sort("Process")
+    (s,) = page.names("s")
+    m = ModelBuilder("layers", "1", "What nobody reads")
+    used = m.function("used", [page])
+    kind = m.function("kind", [page], toys.Digit, "ZERO")
+    note = m.function("note", [page], process)
+    m.alive(kind, [s], used[s])
+    m.alive(note, [s], kind[s] == toys.Digit.TWO)
+    with m.operation("take", Caller.HOST, "Takes a page.", "1") as op:
+        x, digit, who = op.parameter("x", page), op.parameter("digit", toys.Digit), op.parameter("who", process)
+        op.guard("free", ~used[x])
+        op.set(used[x], True)
+        op.set(kind[x], digit)
+        op.set(note[x], who)
+    with m.operation("drop", Caller.HOST, "Drops a page.", "2") as op:
+        x = op.parameter("x", page)
+        op.set(used[x], False)
+    m.objective("M1", exists([s], all_of(used[s], kind[s] == toys.Digit.ONE)), "never")
+    return m.build()
+
+
 def test_names_become_words_of_their_own() -> None:
     text = to_murphi(awkward(), {}, {}, ["M1"])
 
@@ -184,7 +207,10 @@ def ask_rumur(text: str, where: Path, *options: str) -> Answer:
     ):
         made = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=60, check=False)
         assert made.returncode == 0, made.stderr
-    said = subprocess.run([where / "checker"], cwd=where, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        said = subprocess.run([where / "checker"], cwd=where, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("Rumur's checker needs more than a minute")
     root = ElementTree.fromstring(said.stdout)
     summary = root.find("summary")
     assert summary is not None, said.stdout
@@ -198,10 +224,10 @@ def ask_rumur(text: str, where: Path, *options: str) -> Answer:
 
 
 def ours(model: Model, switches: Mapping[str, bool], sizes: Mapping[str, int], **reductions: bool) -> Exploration:
-    """Everything that our search sees within a minute."""
+    """What our search sees within a minute and 300000 states."""
     machine = Machine(model, switches, sizes, **reductions)
     targets = {clause.id: clause.never for clause in model.objectives}
-    return explore(machine, targets, Limits(1_000_000, 60), exhaust=True)
+    return explore(machine, targets, Limits(300_000, 60), exhaust=True)
 
 
 def compare(
@@ -211,7 +237,7 @@ def compare(
     names = [clause.id for clause in model.objectives]
     seen = ours(model, switches, sizes, forgetting=forgetting, symmetry=False)
     if not seen.complete:
-        pytest.skip(f"{model.name} has more states at {dict(sizes)} than our search sees in a minute")
+        pytest.skip(f"{model.name} has more states at {dict(sizes)} than our search keeps here")
 
     answer = ask_rumur(to_murphi(model, switches, sizes, names, covers=True, forgetting=forgetting), where)
 
@@ -252,6 +278,16 @@ def compare_verdicts(
 )
 def test_rumur_agrees_about_toys(model: Model, without: list[str], sizes: dict[str, int], tmp_path: Path) -> None:
     compare_verdicts(model, model.switches(None, without), sizes, tmp_path)
+
+
+@pytest.mark.slow
+def test_rumur_forgets_what_we_forget(tmp_path: Path) -> None:
+    model, sizes = layers(), {"Page": 2, "Process": 2}
+
+    compare_verdicts(model, {}, sizes, tmp_path, forgetting=True)
+    assert (
+        ours(model, {}, sizes, symmetry=False).states < ours(model, {}, sizes, forgetting=False, symmetry=False).states
+    )
 
 
 @pytest.mark.slow

@@ -248,7 +248,7 @@ def _vmsa(m: ModelBuilder, x: State) -> None:
         lost = "a vCPU without its VMSA does not run again, which the host may bring about anyway"
         source = "OVMF: SevSnpRmpAdjust; APM: RMPADJUST"
         zero = _only_vmpl0(op, "no VMSA.vmpl0", source, "the bit stays as it is", lost)
-        op.guard("no VMSA.validated", all_of(x.validated[s], x.accepted[g]), "#VC 0x404", "RMPS: rmpadjust")
+        op.guard("no VMSA.validated", all_of(x.validated[s], x.accepted[g]), "#VC 0x404", "RMPS: rmpadjust", _VALID)
         op.guard("no VMSA.stopped", implies(all_of(x.stopped, zero), ~x.running[s]), source="duty")
         op.guard(
             "no VMSA.one", x.vmsa[s], source="a VMSA", redundant="the bit is clear, and the page was given up before"
@@ -256,6 +256,7 @@ def _vmsa(m: ModelBuilder, x: State) -> None:
         op.set(x.vmsa[s], False)
         # What is left are registers of the lower level, which may have them back.
         op.set(x.content[s], Content.LOWER, when=zero)
+        op.set(x.origin[s], g, when=zero)
         op.set(x.held[g], False, when=zero)
 
 
@@ -293,6 +294,7 @@ def _access(m: ModelBuilder, x: State) -> None:
                 op.set(x.held[g], True)
 
 
+_VALID = "a VMSA of the guest is valid as long as it is one"
 _FOREIGN = "permissions are reset with owner and address, and immutable pages are the guest's own"
 _OWN_LEVEL = "VMPL0 has no permissions of this kind in the model"
 _INVALID = "a change of owner or address resets the permissions together with the validation"
