@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if not answers:
         raise UsageError("no model answers this", hint="`hostproof prove` shows which objectives each technology has")
     if args.format in ("mermaid", "svg"):
-        text = _drawn(answers, args.format)
+        text = _drawn(answers, args.format, args.objective)
     elif args.format == "json":
         text = _json(answers)
     else:
@@ -106,15 +106,20 @@ def _question(args: argparse.Namespace) -> Question:
     )
 
 
-def _drawn(answers: Sequence[Answer], form: str) -> str:
-    """The picture of the one trace among the answers. Raises UsageError where there is none or several."""
+def _drawn(answers: Sequence[Answer], form: str, asked: str | Sequence[str] | None) -> str:
+    """The picture of the one trace among the answers; of several, of the one whose objective was asked for by its whole
+    name (`M6`, not its part `M6.size`). Raises UsageError where there is none or several.
+    """
     from hostproof.report import trace_mermaid, trace_svg
 
     traces = [(one.stored, verdict) for one in answers for verdict in one.verdicts if verdict.result == "trace"]
+    named = [asked] if isinstance(asked, str) else list(asked or ())
+    exact = [(stored, verdict) for stored, verdict in traces if verdict.objective in named]
+    traces = exact if len(exact) == 1 else traces
     if len(traces) != 1:
-        named = ", ".join(f"{stored.model.name} {verdict.objective}" for stored, verdict in traces[:8])
+        found = ", ".join(f"{stored.model.name} {verdict.objective}" for stored, verdict in traces[:8])
         raise UsageError(
-            f"a picture shows one trace, and {len(traces) or 'none'} were found{': ' + named if named else ''}",
+            f"a picture shows one trace, and {len(traces) or 'none'} were found{': ' + found if found else ''}",
             hint="name one technology and one --objective"
             if traces
             else "--without-duty D or --policy P=on opens some",
