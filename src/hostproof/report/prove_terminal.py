@@ -123,7 +123,7 @@ def _model(answer: Told, page: Page, verbose: bool) -> None:
     model = answer.stored.model
     page.heading(f"{model.title}, {model.version} ({model.name})")
     if answer.verdicts and (changed := list(differs(model, answer.verdicts[0]))):
-        page.item(f"with {', '.join(changed)}", indent=2)
+        page.item(f"here: {', '.join(changed)}", indent=2)
     for verdict in answer.verdicts:
         style = {"proved": "green", "trace": "red"}.get(verdict.result, "yellow")
         page.item(_line(answer.stored, verdict), label=f"  {verdict.objective}", column=15, label_style=style)
